@@ -1,0 +1,257 @@
+"""Bytes -> arrays. Knows no encoder.
+
+``payload`` is bytes, a memoryview or a memory map; ``models`` gives the Model of an id (``Shelf.get``) and is
+asked only when a tile of the payload needs it. All functions raise PayloadError (``where`` is 'header' or
+'frame F tile T', counted from 0), UnknownModel or ModelCorrupt, and UsageError for a frame or region outside
+of the image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dicomnn.codec import contenders, packing, planes
+from dicomnn.codec.parallel import in_order
+from dicomnn.codec.payload import Header, Layout, PlaneRecord, name_of, parse
+from dicomnn.codec.sample import little_endian_bytes
+from dicomnn.codec.tiles import TileContext
+from dicomnn.errors import (
+    InexactArithmetic,
+    ModelCorrupt,
+    PayloadCorrupt,
+    PayloadError,
+    UnknownModel,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from dicomnn.codec.model import Model
+
+Buffer = bytes | bytearray | memoryview | mmap.mmap
+Models = Callable[[str], "Model"]
+
+
+def read_header(payload: Buffer) -> Header:
+    """The payload's header, checked; also checks that the payload has exactly the length that the header asks
+    for.
+    """
+    view = memoryview(payload)
+    layout = parse(view)
+    layout.check_end(view)
+    return layout.header
+
+
+def decode(payload: Buffer, models: Models, *, threads: int = 1) -> np.ndarray:
+    """All frames: raw words (frames, rows, columns), uint8 or uint16. Their digest has been checked."""
+    header = read_header(payload)
+    frames = np.empty((header.frames, header.rows, header.columns), header.sample_format.dtype)
+    for number, words in enumerate(decode_frames(payload, models, threads=threads)):
+        frames[number] = words
+    return frames
+
+
+def decode_frames(payload: Buffer, models: Models, *, threads: int = 1) -> Iterator[np.ndarray]:
+    """One frame (rows, columns) at a time. The digest of all is checked after the last: only then are they
+    proven.
+    """
+    view = memoryview(payload)
+    layout = parse(view)
+    layout.check_end(view)
+    header = layout.header
+    digest = hashlib.sha256()
+
+    def work(frame: int, threads_for_it: int) -> np.ndarray:
+        return _frame(layout, view, models, frame, threads_for_it)
+
+    for words in in_order(header.frames, work, tiles_each=header.grid.count, threads=threads):
+        digest.update(little_endian_bytes(words))
+        yield words
+    if digest.digest() != header.pixel_digest:
+        raise PayloadCorrupt("The decoded pixels do not have the digest that the header names.")
+
+
+def decode_frame(payload: Buffer, models: Models, frame: int, *, threads: int = 1) -> np.ndarray:
+    """One frame, raw words (rows, columns). Its tiles' checksums are checked; damage elsewhere does not
+    matter.
+    """
+    view = memoryview(payload)
+    layout = parse(view)
+    _check_frame(layout.header, frame)
+    return _frame(layout, view, models, frame, threads)
+
+
+def decode_region(
+    payload: Buffer,
+    models: Models,
+    frame: int,
+    top: int,
+    left: int,
+    height: int,
+    width: int,
+    *,
+    threads: int = 1,
+) -> np.ndarray:
+    """A rectangle of one frame, raw words (height, width); only the tiles that it touches are read."""
+    view = memoryview(payload)
+    layout = parse(view)
+    header = layout.header
+    _check_frame(header, frame)
+    inside = 0 <= top and 0 <= left and top + height <= header.rows and left + width <= header.columns
+    if not inside or height < 1 or width < 1:
+        raise UsageError(
+            f"The region of {height} x {width} pixels at row {top}, column {left} is not inside of the image "
+            f"({header.rows} x {header.columns})."
+        )
+    tiles = header.grid.tiles_of(top, left, height, width)
+    first, last = header.grid.window(tiles[0]), header.grid.window(tiles[-1])
+    words = _window(
+        layout,
+        view,
+        models,
+        frame,
+        tiles,
+        (slice(first[0].start, last[0].stop), slice(first[1].start, last[1].stop)),
+        threads,
+    )
+    row, column = top - first[0].start, left - first[1].start
+    return words[row : row + height, column : column + width].copy()
+
+
+def decode_plane_tiles(
+    record: PlaneRecord,
+    context: TileContext,
+    coded: list[tuple[int, bytes, tuple[int, int]]],
+    names: list[str],
+    threads: int,
+) -> list[np.ndarray]:
+    """Tiles of one plane from (method, data, shape), offset binary values with minimum and packing undone.
+
+    The encoder calls it too, where it must know what the decoder will see. ``names`` are what errors call the
+    tiles.
+    """
+    table = None
+    if record.table is not None:
+        table = packing.read_table(*record.table, record.peak + 1)
+    highest = record.minimum + (record.peak if table is None else int(table[-1]))
+    if highest > 0xFFFF:
+        raise PayloadCorrupt("A plane record claims values of more than 16 bits.")
+    values: list[np.ndarray] = [np.empty(0, np.uint16)] * len(coded)
+    for method in sorted({method for method, _, _ in coded}):
+        chosen = [number for number, tile in enumerate(coded) if tile[0] == method]
+        for number, tile in zip(
+            chosen, _decode_method(method, coded, chosen, context, names, threads), strict=True
+        ):
+            if tile.shape != coded[number][2] or int(tile.max()) > record.peak:
+                raise PayloadCorrupt(f"{names[number]} decodes to impossible values.", where=names[number])
+            values[number] = (tile if table is None else table[tile]) + np.uint16(record.minimum)
+    return values
+
+
+def _decode_method(
+    method: int,
+    coded: list[tuple[int, bytes, tuple[int, int]]],
+    chosen: list[int],
+    context: TileContext,
+    names: list[str],
+    threads: int,
+) -> list[np.ndarray]:
+    """The chosen tiles, all of one method. A failure among many is found by decoding them one by one."""
+    datas, shapes = [coded[number][1] for number in chosen], [coded[number][2] for number in chosen]
+    try:
+        return contenders.decode_many(method, datas, shapes, context, threads)
+    except (UnknownModel, ModelCorrupt, InexactArithmetic, MemoryError):
+        raise
+    except Exception as error:  # whatever hostile bytes did to a contender, the caller gets a typed error
+        if len(chosen) > 1:
+            return [
+                tile
+                for number in chosen
+                for tile in _decode_method(method, coded, [number], context, names, threads)
+            ]
+        where = names[chosen[0]]
+        if isinstance(error, PayloadError):
+            raise type(error)(f"{error.message} ({where})", where=where) from error
+        raise PayloadCorrupt(f"{where} cannot be decoded ({error}).", where=where) from error
+
+
+def _frame(layout: Layout, view: memoryview, models: Models, frame: int, threads: int) -> np.ndarray:
+    header = layout.header
+    window = (slice(0, header.rows), slice(0, header.columns))
+    return _window(layout, view, models, frame, list(range(header.grid.count)), window, threads)
+
+
+def _window(
+    layout: Layout,
+    view: memoryview,
+    models: Models,
+    frame: int,
+    tiles: list[int],
+    window: tuple[slice, slice],
+    threads: int,
+) -> np.ndarray:
+    """Raw words of a window that whole ``tiles`` fill."""
+    side = None
+    values = _plane(layout, view, models, frame, frame, tiles, window, threads)
+    if layout.side_plane_of[frame] >= 0:
+        side = _plane(layout, view, models, int(layout.side_plane_of[frame]), frame, tiles, window, threads)
+    _check_range(values, side, layout.header, frame)
+    return planes.join(values, side, layout.header.sample_format)
+
+
+def _plane(
+    layout: Layout,
+    view: memoryview,
+    models: Models,
+    plane: int,
+    frame: int,
+    tiles: list[int],
+    window: tuple[slice, slice],
+    threads: int,
+) -> np.ndarray:
+    header, record = layout.header, layout.record(plane)
+    grid = header.grid
+    coded = []
+    for tile in tiles:
+        data = layout.tile_bytes(view, plane, tile, frame)
+        coded.append((int(header.tile_methods[plane * grid.count + tile]), data, grid.shape(tile)))
+    needs_model = any(method == contenders.NEURAL for method, _, _ in coded)
+    context = TileContext(
+        peak=record.peak,
+        bound=header.profile.bound if plane < header.frames else 0,
+        effort=header.effort,
+        model=models(_model_id(header)) if needs_model else None,
+    )
+    names = [name_of(frame, tile) for tile in tiles]
+    values = np.empty((window[0].stop - window[0].start, window[1].stop - window[1].start), np.uint16)
+    for tile, pixels in zip(tiles, decode_plane_tiles(record, context, coded, names, threads), strict=True):
+        rows, columns = grid.window(tile)
+        top, left = rows.start - window[0].start, columns.start - window[1].start
+        values[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return values
+
+
+def _model_id(header: Header) -> str:
+    if not header.model_id:
+        raise PayloadCorrupt("A tile needs a model, but the header names none.")
+    return header.model_id
+
+
+def _check_frame(header: Header, frame: int) -> None:
+    if not 0 <= frame < header.frames:
+        raise UsageError(f"There is no frame {frame}: the frames are 0..{header.frames - 1}.")
+
+
+def _check_range(values: np.ndarray, side: np.ndarray | None, header: Header, frame: int) -> None:
+    """A payload made by hand could hold values wider than its sample format; they would spill into other
+    bits.
+    """
+    sample_format = header.sample_format
+    if int(values.max()) > sample_format.mask:
+        raise PayloadCorrupt(f"Frame {frame} holds values of more than {sample_format.bits_stored} bits.")
+    if side is not None and int(side.max()) >> sample_format.side_bits:
+        raise PayloadCorrupt(f"Frame {frame} holds side bits where the sample format has none.")

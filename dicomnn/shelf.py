@@ -1,0 +1,105 @@
+"""Where models are found by their id: the released ones that came with dicomnn, then the archive's own copies.
+
+A folder of models holds ``<id>/model.bin`` for each model and ``released.json``: ``{"released": ["<id>", ...]}``,
+oldest first. Order of release is stated there because file times do not survive a checkout or a wheel.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Lock
+
+from dicomnn.codec.model import Model
+from dicomnn.errors import ConfigurationError, ModelCorrupt, UnknownModel
+
+ModelBytes = Callable[[str], bytes | None]
+"""Gives the bytes of a model by its id, or None: how an archive lends its copies."""
+
+
+class Shelf:
+    """Models by id, read once and kept. ``folders`` are searched in order, then ``extra`` is asked.
+
+    May be used from several threads. A shelf's ``get`` is what decode takes as ``models``.
+    """
+
+    def __init__(self, folders: Sequence[Path] = (), *, extra: ModelBytes | None = None) -> None:
+        self._folders = [Path(folder) for folder in folders]
+        self._extra = extra
+        self._models: dict[str, Model] = {}
+        self._lock = Lock()
+
+    def ids(self) -> list[str]:
+        """Ids of the released models, oldest first, folder by folder. The archive's copies are not listed.
+
+        Raises ConfigurationError where a released.json is unreadable.
+        """
+        listed: dict[str, None] = {}
+        for folder in self._folders:
+            listed.update(dict.fromkeys(_released(folder)))
+        return list(listed)
+
+    def newest(self) -> Model:
+        """The model that new encodes use: the last one of the first folder that lists any. Raises UnknownModel."""
+        for folder in self._folders:
+            released = _released(folder)
+            if released:
+                return self.get(released[-1])
+        raise UnknownModel(
+            "No released model was found in "
+            + (", ".join(str(folder) for folder in self._folders) or "any folder")
+            + ".",
+            cure="Install the complete package, or put a model and released.json into models/.",
+        )
+
+    def get(self, model_id: str) -> Model:
+        """The model with this id (32 hex digits). Raises UnknownModel, ModelCorrupt."""
+        with self._lock:
+            if model_id not in self._models:
+                self._models[model_id] = self._load(model_id)
+            return self._models[model_id]
+
+    def model_bytes(self, model_id: str) -> bytes:
+        """The bytes of a model, for whoever keeps a copy. Raises UnknownModel; does not look inside."""
+        # An id comes out of a payload: only what looks like one may become part of a path.
+        if re.fullmatch(r"[0-9a-f]{32}", model_id):
+            for folder in self._folders:
+                path = folder / model_id / "model.bin"
+                if path.is_file():
+                    return path.read_bytes()
+            if self._extra is not None:
+                data = self._extra(model_id)
+                if data is not None:
+                    return data
+        raise UnknownModel(f"The model {model_id!r} is not on the shelf.")
+
+    def _load(self, model_id: str) -> Model:
+        model = Model.from_bytes(self.model_bytes(model_id))
+        if model.id != model_id:
+            raise ModelCorrupt(
+                f"The model kept under {model_id} has the id {model.id}: its bytes have changed."
+            )
+        return model
+
+
+def default_shelf(*, extra: ModelBytes | None = None) -> Shelf:
+    """The models that came with this dicomnn: in the installed package, or in ``models/`` of the checkout."""
+    package = Path(__file__).resolve().parent
+    return Shelf(
+        [folder for folder in (package / "models", package.parent / "models") if folder.is_dir()], extra=extra
+    )
+
+
+def _released(folder: Path) -> list[str]:
+    path = folder / "released.json"
+    if not path.is_file():
+        return []
+    try:
+        released = json.loads(path.read_text(encoding="utf-8"))["released"]
+        if not isinstance(released, list) or not all(isinstance(entry, str) for entry in released):
+            raise TypeError("'released' is not a list of ids")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{path} cannot be read as a list of released models ({error}).") from error
+    return released
