@@ -67,7 +67,8 @@ def test_no_index_or_address_is_written_into_the_build(checkout: Path) -> None:
         assert not re.search(r"index-url|find-links|https?://(?!127\.0\.0\.1)", text), name
 
 
-def test_every_dependency_has_a_line_with_its_reason(setup_cfg: configparser.ConfigParser, checkout: Path) -> None:
+def test_every_dependency_has_a_line_with_its_reason(
+        setup_cfg: configparser.ConfigParser, checkout: Path) -> None:
     document = (checkout / "docs" / "dependencies.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `([\w.-]+)` \|(.+)\|$", document, flags=re.MULTILINE))
     assert set(rows) == set(required(setup_cfg))
