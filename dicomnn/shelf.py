@@ -1,7 +1,9 @@
-"""Where models are found by their id: the released ones that came with dicomnn, then the archive's own copies.
+"""Where models are found by their id: the released ones that came with dicomnn, then the archive's own
+copies.
 
-A folder of models holds ``<id>/model.bin`` for each model and ``released.json``: ``{"released": ["<id>", ...]}``,
-oldest first. Order of release is stated there because file times do not survive a checkout or a wheel.
+A folder of models holds ``<id>/model.bin`` for each model and ``released.json``: ``{"released": ["<id>",
+...]}``, oldest first. Order of release is stated there because file times do not survive a checkout or a
+wheel.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ class Shelf:
         return list(listed)
 
     def newest(self) -> Model:
-        """The model that new encodes use: the last one of the first folder that lists any. Raises UnknownModel."""
+        """The model that new encodes use: the last one of the first folder that lists any. Raises
+        UnknownModel.
+        """
         for folder in self._folders:
             released = _released(folder)
             if released:

@@ -1,7 +1,7 @@
 """How far a reconstruction is from its original, in stored values.
 
-All functions take two integer arrays of one shape, of any integer types (unsigned ones do not wrap round), and
-raise SamplesInvalid for anything else.
+All functions take two integer arrays of one shape, of any integer types (unsigned ones do not wrap round),
+and raise SamplesInvalid for anything else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ def max_error(original: np.ndarray, decoded: np.ndarray) -> int:
 
 
 def mse(original: np.ndarray, decoded: np.ndarray) -> float:
-    """Mean squared error, in stored units squared; the sum is taken in integers, so it is exact before division."""
+    """Mean squared error, in stored units squared; the sum is taken in integers, so it is exact before
+    division.
+    """
     difference = _difference(original, decoded)
     return int(np.square(difference).sum()) / difference.size
 
@@ -27,8 +29,8 @@ def mse(original: np.ndarray, decoded: np.ndarray) -> float:
 def psnr(original: np.ndarray, decoded: np.ndarray, max_value: float) -> float:
     """10 log10(max_value^2 / MSE) in dB, infinite for identical arrays.
 
-    ``max_value`` belongs beside every figure: 2^BitsStored - 1, the frame's own range or a window's width differ
-    by tens of dB.
+    ``max_value`` belongs beside every figure: 2^BitsStored - 1, the frame's own range or a window's width
+    differ by tens of dB.
     """
     if not max_value > 0:
         raise SamplesInvalid(f"PSNR needs a positive maximum, not {max_value}.")
@@ -37,10 +39,11 @@ def psnr(original: np.ndarray, decoded: np.ndarray, max_value: float) -> float:
 
 
 def ssim(original: np.ndarray, decoded: np.ndarray, data_range: float) -> float:
-    """Structural similarity of two (rows, columns) images (Wang et al. 2004), windows of 7x7, mean over the image.
+    """Structural similarity of two (rows, columns) images (Wang et al. 2004), windows of 7x7, mean over the
+    image.
 
-    ``data_range`` as ``max_value`` of psnr. Images smaller than 7 pixels take the largest odd window that fits;
-    below 3 pixels it is not defined: 1.0 for identical images, NaN for others.
+    ``data_range`` as ``max_value`` of psnr. Images smaller than 7 pixels take the largest odd window that
+    fits; below 3 pixels it is not defined: 1.0 for identical images, NaN for others.
     """
     if not data_range > 0:
         raise SamplesInvalid(f"SSIM needs a positive range, not {data_range}.")

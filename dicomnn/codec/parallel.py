@@ -1,13 +1,22 @@
-"""Frames in order, worked on by a few threads, never more of them in memory than needed."""
+"""Work spread over a few threads, results in order, never more of them in memory than needed."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def in_threads(work: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:
+    """``work`` of each item; side by side when there is more than one thread and more than one item."""
+    if threads <= 1 or len(items) <= 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(threads, len(items)), thread_name_prefix="dicomnn-tile") as pool:
+        return list(pool.map(work, items))
 
 
 def in_order(

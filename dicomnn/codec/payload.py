@@ -301,7 +301,7 @@ def _read_geometry(fixed: tuple[Any, ...]) -> tuple[Grid, int, int]:
     least = frames * (PLANE_RECORD.itemsize + grid.count * TILE_RECORD.itemsize)
     if tables_length < least:
         raise PayloadImplausible(
-            f"{frames} frames of {grid.count} tiles need tables of {least} bytes; the header says {tables_length}."
+            f"{frames} frames of {grid.count} tiles need {least} bytes of tables; the header says {tables_length}."
         )
     return grid, frames, tables_length
 
