@@ -256,12 +256,17 @@ class Index(ABC):
         other threads' (see ``commit_queue.py``). Call it after `Incoming.commit`."""
 
     @abstractmethod
-    def association_opened(self, *, calling_ae: str = "", peer_address: str = "") -> str:
-        """A token for `Received.association`: studies it touches are not stable while it is open."""
+    def association_opened(self, *, calling_ae: str = "", peer_address: str = "", owner: str = "") -> str:
+        """A token for `Received.association`: studies it touches are not stable while it is open.
+        owner: the node, for `forget_associations`."""
 
     @abstractmethod
     def association_closed(self, association: str) -> None:
         """Its studies' quiet time begins now."""
+
+    @abstractmethod
+    def forget_associations(self, owner: str) -> int:
+        """Close what a node that died has left open; a node calls it when it starts. How many."""
 
     # ---------------------------------------------------------------- work
     @abstractmethod

@@ -6,6 +6,7 @@
     ROOT/incoming/<session>/...       this process's temporary files; `lock` is held while it lives
     ROOT/models/<id>                  copies of the models in use
     ROOT/journal/<time>-<random>.jsonl
+    ROOT/index/index.sqlite           the index, unless the configuration names another place
 
 The only file of the archive that knows about paths, descriptors and folders.
 """
@@ -343,6 +344,9 @@ class LocalStore(Store):
                         with contextlib.suppress(FileNotFoundError):
                             stat = item.stat()
                             yield Entry(item.name, stat.st_size, stat.st_mtime)
+
+    def default_index_url(self) -> str:
+        return f"sqlite:///{self.root}/index/index.sqlite"
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.root).free

@@ -190,6 +190,10 @@ class Store(ABC):
     def free_bytes(self) -> int | None:
         """Space left, None when the store cannot tell."""
 
+    def default_index_url(self) -> str | None:
+        """Where an index beside the objects would be, None when there is no such place."""
+        return None
+
     @contextlib.contextmanager
     def pin(self, name: str) -> Iterator[Path]:
         """A local file with the object's bytes that stays until the block is left, whatever happens

@@ -1,0 +1,25 @@
+"""Keys and states: durable objects in a store, what is known about them in an index.
+
+Knows no codec and no DICOM. The front door is `open_archive`; ``docs/archive.md`` tells the rest.
+"""
+
+from dicomnn.archive.archive import Archive, open_archive
+from dicomnn.archive.index import (
+    Conflict,
+    Index,
+    Instance,
+    Receipt,
+    Received,
+    Release,
+    Status,
+    Study,
+    Work,
+    open_index,
+)
+from dicomnn.archive.states import Event, State
+from dicomnn.archive.store import Entry, Incoming, Store, open_store
+
+__all__ = [
+    "Archive", "Conflict", "Entry", "Event", "Incoming", "Index", "Instance", "Receipt", "Received",
+    "Release", "State", "Status", "Store", "Study", "Work", "open_archive", "open_index", "open_store",
+]

@@ -1,0 +1,268 @@
+"""One transaction of the index: rows moved by the table of states, sums kept beside them.
+
+Pieces of work run one after the other in a `Batch`; what they change in counters, studies and
+series is gathered and written once at the end, in a fixed order, so that 200 arrivals of one study
+cost one update of its row and two processes cannot wait for each other in a circle.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Table, insert, select, update
+
+from dicomnn.archive.sql import schema
+from dicomnn.archive.states import Event, Instruction, State, transition
+
+_STUDY_ATTRIBUTES = ("patient_id", "patient_name", "study_date", "study_time", "accession_number",
+                     "study_description")
+_SERIES_ATTRIBUTES = ("modality", "series_number", "series_description")
+_KEEP_MINUTES = 24 * 60
+
+
+def clean_text(value: object) -> str:
+    """Text that every database takes: no NUL (PostgreSQL), no lone surrogates (SQLite)."""
+    return str(value).replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def clean_json(value: Any) -> Any:
+    """The same for a JSON value; what JSON does not know becomes text."""
+    if isinstance(value, Mapping):
+        return {clean_text(key): clean_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean_json(item) for item in value]
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else str(value)    # also NaN, which JSON lacks
+    return clean_text(value)
+
+
+def number_or_none(value: object) -> int | None:
+    """An integer that fits 64 bits, else None."""
+    return value if isinstance(value, int) and abs(value) < 1 << 63 else None
+
+
+@dataclass
+class _StudyChange:
+    sums: Counter[str] = field(default_factory=Counter)
+    touched: float | None = None
+    changed: bool = False
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class _SeriesChange:
+    instances: int = 0
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class Batch:
+    """See the module. ``grace``: seconds an object stays after its release."""
+
+    def __init__(self, connection: Connection, *, shard: int, now: float, grace: float) -> None:
+        self.connection = connection
+        self.now = now
+        self.grace = grace
+        self.lines: list[dict[str, Any]] = []
+        self._shard = shard
+        self._counters: Counter[str] = Counter()
+        self._activity: Counter[str] = Counter()
+        self._studies: dict[str, _StudyChange] = {}
+        self._series: dict[tuple[str, str], _SeriesChange] = {}
+        self._seen: dict[str, set[str]] = {}
+
+    # ---------------------------------------------------------------- reading
+    def row(self, *conditions: Any) -> dict[str, Any] | None:
+        """One instance's row, locked where the database locks rows."""
+        found = self.connection.execute(
+            select(schema.instance).where(*conditions).with_for_update()).mappings().first()
+        return dict(found) if found is not None else None
+
+    # ---------------------------------------------------------------- moving
+    def move(self, row: Mapping[str, Any], event: Event, *, why: str = "", **values: Any) -> bool:
+        """Let ``event`` happen to the row as it was read; ``values`` are further columns, ``why`` goes
+        into the release queue.
+
+        False, and nothing is changed: somebody else moved it since. Raises `InvalidTransition`.
+        """
+        story = (f"{row['received_uid']}, revision {row['revision']}, "
+                 f"lease of {row['lease_owner'] or 'nobody'}, {row['attempts']} attempts")
+        state, instructions = transition(State(row["state"]), event, story=story)
+        new: dict[str, Any] = {"state": state.value, "revision": row["revision"] + 1, "changed_at": self.now}
+        if Instruction.END_LEASE in instructions:
+            new.update(lease_owner=None, lease_token=None, due_at=None)
+        if Instruction.DUE_NOW in instructions:
+            new.update(due_at=self.now, attempts=0, reason=None, detail="", error_code=None)
+        new.update(values)
+        if Instruction.POINT_TO_NEW_OBJECT in instructions:
+            assert new["object_name"] != row["object_name"], "names are never used twice"
+        result = self.connection.execute(
+            update(schema.instance)
+            .where(schema.instance.c.id == row["id"], schema.instance.c.revision == row["revision"])
+            .values(**new))
+        if result.rowcount != 1:
+            return False
+        after = {**row, **new}
+        self.weigh(row, -1)
+        self.weigh(after, +1)
+        if Instruction.RELEASE_OLD_OBJECT in instructions:
+            self.release(row["object_name"], row["object_size"], why or str(event), grace=True)
+        if Instruction.REPORT_DUE in instructions:
+            self.study_changed(row["study_instance_uid"])
+            self.study_changed(after["study_instance_uid"])
+        return True
+
+    def weigh(self, row: Mapping[str, Any], sign: int) -> None:
+        """Add (or take away) what an instance counts in every sum kept beside the rows."""
+        for name, value in instance_weight(row).items():
+            self._counters[name] += sign * value
+        here = row["state"] != State.DELETED.value
+        sums = self._study(row["study_instance_uid"]).sums
+        sums["instances"] += sign * here
+        sums["pending"] += sign * (row["state"] in (State.RECEIVED.value, State.CODING.value))
+        sums["bytes_before"] += sign * here * row["before"]
+        sums["bytes_after"] += sign * here * row["object_size"]
+        key = (row["study_instance_uid"], row["series_instance_uid"])
+        self._series.setdefault(key, _SeriesChange()).instances += sign * here
+
+    # ---------------------------------------------------------------- gathering
+    def count(self, name: str, by: int = 1) -> None:
+        self._counters[name] += by
+
+    def happened(self, kind: str, by: int = 1) -> None:
+        """Count for the rate over the last minutes."""
+        self._activity[kind] += by
+
+    def line(self, event: str, uid: str, revision: int, **values: Any) -> None:
+        """A line for the journal; empty values are left out."""
+        told = {key: value for key, value in values.items() if value not in (None, "", {}, [])}
+        self.lines.append({"event": event, "time": self.now, "uid": uid, "revision": revision, **told})
+
+    def release(self, name: str, size: int, reason: str, *, grace: bool) -> None:
+        """Put a name on the release queue, unless it is there."""
+        table = schema.release
+        if self.connection.execute(select(table.c.object_name).where(table.c.object_name == name)).first():
+            return
+        self.connection.execute(insert(table).values(
+            object_name=name, size=size, reason=reason, due_at=self.now + (self.grace if grace else 0.0)))
+        self._counters["store"] += size
+        self._counters["releases"] += 1
+
+    def _study(self, uid: str) -> _StudyChange:
+        return self._studies.setdefault(uid, _StudyChange())
+
+    def study_changed(self, uid: str) -> None:
+        self._study(uid).changed = True
+
+    def study_sum(self, uid: str, name: str, by: int) -> None:
+        self._study(uid).sums[name] += by
+
+    def touched(self, study: str, series: str, attributes: Mapping[str, Any], association: str | None) -> None:
+        """Something of this study arrived; what it says about study and series fills empty columns."""
+        change = self._study(study)
+        change.touched = self.now
+        for name in _STUDY_ATTRIBUTES:
+            if attributes.get(name) is not None:
+                change.attributes.setdefault(name, clean_text(attributes[name]))
+        about = self._series.setdefault((study, series), _SeriesChange()).attributes
+        for name in _SERIES_ATTRIBUTES:
+            value = attributes.get(name)
+            if value is not None:
+                about.setdefault(name, number_or_none(value) if name == "series_number" else clean_text(value))
+        if association is not None:
+            self._seen.setdefault(association, set()).add(study)
+
+    # ---------------------------------------------------------------- the end
+    def flush(self) -> None:
+        """Write everything gathered."""
+        for uid, change in sorted(self._studies.items()):
+            self._flush_study(uid, change)
+        for (study, series), about in sorted(self._series.items()):
+            self._flush_series(study, series, about)
+        for token, studies in sorted(self._seen.items()):
+            self._flush_association(token, studies)
+        self._add(schema.counter, "name", self._counters, {})
+        minute = int(self.now // 60)
+        self._add(schema.activity, "kind", self._activity, {"minute": minute})
+        if self._activity and minute % 60 == 0:
+            table = schema.activity
+            self.connection.execute(table.delete().where(table.c.minute < minute - _KEEP_MINUTES,
+                                                         table.c.shard == self._shard))
+
+    def _add(self, table: Table, column: str, sums: Counter[str], fixed: dict[str, int]) -> None:
+        for name, value in sorted(sums.items()):
+            if value == 0:
+                continue
+            key = {**fixed, column: name, "shard": self._shard}
+            matches = [table.c[part] == wanted for part, wanted in key.items()]
+            done = self.connection.execute(
+                update(table).where(*matches).values(value=table.c.value + value))
+            if done.rowcount == 0:
+                self.connection.execute(insert(table).values(**key, value=value))
+
+    def _flush_study(self, uid: str, change: _StudyChange) -> None:
+        table = schema.study
+        present = self.connection.execute(
+            select(table).where(table.c.study_instance_uid == uid).with_for_update()).mappings().first()
+        if present is None:
+            if not change.changed and change.touched is None and not any(change.sums.values()):
+                return
+            self.connection.execute(insert(table).values(
+                study_instance_uid=uid, **change.attributes,
+                **{name: change.sums[name] for name in
+                   ("instances", "pending", "conflicts", "bytes_before", "bytes_after")},
+                last_touched=change.touched if change.touched is not None else self.now,
+                revision=1, report_due=True))
+            return
+        new: dict[str, Any] = {name: table.c[name] + value for name, value in change.sums.items() if value}
+        new.update({name: value for name, value in change.attributes.items() if present[name] is None})
+        if change.touched is not None:
+            new["last_touched"] = change.touched
+        if change.changed:
+            new.update(revision=table.c.revision + 1, report_due=True, report_claimed_until=None)
+        if new:
+            self.connection.execute(update(table).where(table.c.study_instance_uid == uid).values(**new))
+
+    def _flush_series(self, study: str, series: str, change: _SeriesChange) -> None:
+        if change.instances == 0:
+            return
+        table = schema.series
+        matches = (table.c.study_instance_uid == study, table.c.series_instance_uid == series)
+        done = self.connection.execute(
+            update(table).where(*matches).values(instances=table.c.instances + change.instances))
+        if done.rowcount == 0:
+            self.connection.execute(insert(table).values(
+                study_instance_uid=study, series_instance_uid=series,
+                instances=change.instances, **change.attributes))
+
+    def _flush_association(self, token: str, studies: set[str]) -> None:
+        table, links = schema.association, schema.association_study
+        open_still = self.connection.execute(
+            update(table).where(table.c.token == token).values(seen_at=self.now)).rowcount
+        if not open_still:
+            return
+        known = set(self.connection.execute(
+            select(links.c.study_instance_uid).where(links.c.association == token)).scalars())
+        for study in sorted(studies - known):
+            self.connection.execute(insert(links).values(association=token, study_instance_uid=study))
+
+
+def instance_weight(row: Mapping[str, Any]) -> dict[str, int]:
+    """What one row counts in the counters; the sum over all rows is what they must show."""
+    state = row["state"]
+    weight = {f"state:{state}": 1}
+    if state != State.DELETED.value:
+        weight["store"] = row["object_size"]
+    if state == State.CODED.value:
+        weight["before"], weight["after"] = row["before"], row["object_size"]
+    if state == State.KEPT.value:
+        weight[f"kept:{row['reason']}"] = 1
+        if row["error_code"]:
+            weight[f"failure:{row['error_code']}"] = 1
+    if state == State.RECEIVED.value and row["attempts"]:
+        weight["retrying"] = 1
+    return weight

@@ -1,0 +1,258 @@
+"""`SqlIndex`: the index on SQLAlchemy Core. Subjects lie in the files beside this one; here is only
+how they are run: writes through the commit queue, reads on connections of their own."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import delete, or_, select
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+
+from dicomnn.archive.commit_queue import CommitQueue
+from dicomnn.archive.index import (
+    CONFLICT_POLICIES,
+    Conflict,
+    Index,
+    Instance,
+    Rebuilt,
+    Receipt,
+    Received,
+    Release,
+    Status,
+    Study,
+    Work,
+)
+from dicomnn.archive.journal import Journal
+from dicomnn.archive.sql import rebuild, schema, search, status, studies, work
+from dicomnn.archive.sql.batch import Batch, clean_text
+from dicomnn.archive.sql.engine import WRITES, as_archive_error, make_engine
+from dicomnn.archive.sql.migrate import migrate
+from dicomnn.archive.sql.receive import receive
+from dicomnn.archive.states import Event, State
+from dicomnn.archive.store import Hook, nothing_happens
+from dicomnn.errors import ConfigurationError, InstanceNotFound
+
+Result = TypeVar("Result")
+Piece = Callable[[Batch], Any]
+_SHARDS = 64
+_TRIES = 4
+
+
+@contextmanager
+def _told_as_archive_error() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise as_archive_error(error) from error
+
+
+class SqlIndex(Index):
+    """See `Index` and `open_index`. ``clock`` gives seconds since 1970; tests set it."""
+
+    def __init__(self, url: str, *, journal: Journal | None = None, policy: str = "never",
+                 grace_seconds: float = 0.0, attempts: int = 3, back_off: float = 30.0,
+                 clock: Callable[[], float] | None = None, hook: Hook | None = None) -> None:
+        if policy not in CONFLICT_POLICIES:
+            raise ConfigurationError(f"duplicates: {policy!r} is none of {', '.join(CONFLICT_POLICIES)}.")
+        self.url = url
+        self.hook = hook or nothing_happens
+        self._journal, self._policy, self._grace = journal, policy, grace_seconds
+        self._attempts, self._back_off = attempts, back_off
+        self._clock = clock or time.time
+        self._shard = secrets.randbelow(_SHARDS)
+        self._engine = make_engine(url)
+        with _told_as_archive_error():
+            migrate(self._engine)
+        self.commits: CommitQueue[Piece] = CommitQueue(self._commit)
+
+    # ---------------------------------------------------------------- how writes are run
+    def _commit(self, pieces: Sequence[Piece]) -> Sequence[Any]:
+        """All pieces in one transaction: rows, then the journal's lines durable, then the commit.
+
+        Tried again when the database asks for it (deadlock, a row made by two at once, a lost
+        connection); every piece recognises its own earlier commit."""
+        for attempt in range(1, _TRIES + 1):
+            try:
+                with self._engine.connect().execution_options(**{WRITES: True}) as connection:
+                    with connection.begin():
+                        self.hook("index.begun")
+                        batch = Batch(connection, shard=self._shard, now=self._clock(), grace=self._grace)
+                        results = [piece(batch) for piece in pieces]
+                        batch.flush()
+                        self.hook("index.executed")
+                        if self._journal is not None:
+                            self._journal.append(batch.lines)
+                        self.hook("journal.written")
+                        self.hook("index.committing")
+                    self.hook("index.committed")
+                return results
+            except (IntegrityError, OperationalError) as error:
+                if attempt == _TRIES:
+                    raise as_archive_error(error) from error
+                time.sleep(0.01 * 4 ** attempt)
+            except SQLAlchemyError as error:
+                raise as_archive_error(error) from error
+        raise AssertionError("the last try returns or raises")
+
+    def _run(self, piece: Callable[[Batch], Result]) -> Result:
+        result: Result = self.commits.run(piece)
+        return result
+
+    # ---------------------------------------------------------------- arrival
+    def receive(self, received: Received) -> Receipt:
+        return self._run(lambda batch: receive(batch, received, self._policy))
+
+    def association_opened(self, *, calling_ae: str = "", peer_address: str = "", owner: str = "") -> str:
+        return self._run(lambda batch: studies.association_opened(batch, calling_ae, peer_address, owner))
+
+    def association_closed(self, association: str) -> None:
+        self._run(lambda batch: studies.association_closed(batch, association))
+
+    def forget_associations(self, owner: str) -> int:
+        return self._run(lambda batch: studies.forget_associations(batch, owner))
+
+    # ---------------------------------------------------------------- work
+    def lease(self, owner: str, seconds: float, limit: int = 1) -> list[Work]:
+        if not self._anything_due():
+            return []                      # idle workers that ask do not write
+        return self._run(lambda batch: work.lease(batch, owner, seconds, limit, self._attempts))
+
+    def _anything_due(self) -> bool:
+        table = schema.instance
+        with _told_as_archive_error(), self._engine.connect() as connection:
+            return connection.execute(
+                select(table.c.id).where(table.c.due_at <= self._clock())
+                .order_by(table.c.due_at, table.c.id).limit(1)).first() is not None
+
+    def renew(self, work_: Work, seconds: float) -> bool:
+        return self._run(lambda batch: work.renew(batch, work_, seconds))
+
+    def coded(self, work_: Work, object_name: str, *, object_sha256: str, object_size: int,
+              model_id: str | None = None, facts: Mapping[str, Any] | None = None,
+              sop_instance_uid: str | None = None) -> bool:
+        return self._run(lambda batch: work.coded(batch, work_, object_name, object_sha256, object_size,
+                                                  model_id, facts, sop_instance_uid))
+
+    def kept(self, work_: Work, reason: str, detail: str = "", *,
+             facts: Mapping[str, Any] | None = None) -> bool:
+        return self._run(lambda batch: work.kept(batch, work_, reason, detail, facts))
+
+    def failed(self, work_: Work, error_code: str, message: str) -> State:
+        return self._run(lambda batch: work.failed(batch, work_, error_code, message, self._attempts,
+                                                   self._back_off))
+
+    def retry(self, *, sop_instance_uid: str | None = None, reason: str | None = None) -> int:
+        total, last, page = 0, 0, 200
+        while True:
+            def piece(batch: Batch, after: int = last) -> tuple[int, int]:
+                return work.retry(batch, sop_instance_uid, reason, after, page)
+            count, last = self._run(piece)
+            total += count
+            if count < page:
+                return total
+
+    # ---------------------------------------------------------------- the end
+    def delete(self, sop_instance_uid: str, *, reason: str, by: str) -> bool:
+        table = schema.instance
+
+        def piece(batch: Batch) -> bool:
+            row = batch.row(or_(table.c.sop_instance_uid == sop_instance_uid,
+                                table.c.received_uid == sop_instance_uid))
+            if row is None or row["state"] == State.DELETED.value:
+                return False
+            batch.move(row, Event.DELETE, why="deleted", reason=reason, detail=clean_text(f"by {by}"),
+                       error_code=None)
+            batch.line("deleted", row["received_uid"], row["revision"] + 1, reason=reason, by=by)
+            return True
+
+        return self._run(piece)
+
+    def due_releases(self, limit: int = 100) -> list[Release]:
+        with _told_as_archive_error():
+            return search.due_releases(self._engine, self._clock(), limit)
+
+    def released(self, object_names: Iterable[str]) -> None:
+        names = sorted(object_names)
+        table = schema.release
+
+        def piece(batch: Batch) -> None:
+            for name in names:
+                size = batch.connection.execute(
+                    select(table.c.size).where(table.c.object_name == name)).scalar()
+                if size is not None and batch.connection.execute(
+                        delete(table).where(table.c.object_name == name)).rowcount:
+                    batch.count("store", -size)
+                    batch.count("releases", -1)
+
+        if names:
+            self._run(piece)
+
+    # ---------------------------------------------------------------- questions
+    def get(self, sop_instance_uid: str) -> Instance:
+        with _told_as_archive_error():
+            found = search.get(self._engine, sop_instance_uid)
+        if found is None:
+            raise InstanceNotFound("no instance with this UID.", subject=sop_instance_uid)
+        return found
+
+    def instances(self, *, study: str | None = None, series: str | None = None,
+                  sop_instance: str | None = None, state: State | None = None, reason: str | None = None,
+                  include_deleted: bool = False, page: int = 500) -> Iterator[Instance]:
+        with _told_as_archive_error():
+            yield from search.instances(
+                self._engine, study=study, series=series, sop_instance=sop_instance, state=state,
+                reason=reason, include_deleted=include_deleted, page=page)
+
+    def conflicts(self, *, study: str | None = None, sop_instance: str | None = None,
+                  page: int = 500) -> Iterator[Conflict]:
+        with _told_as_archive_error():
+            yield from search.conflicts(self._engine, study=study, sop_instance=sop_instance, page=page)
+
+    def study(self, study_instance_uid: str) -> Study | None:
+        table = schema.study
+        with _told_as_archive_error(), self._engine.connect() as connection:
+            row = connection.execute(
+                select(table).where(table.c.study_instance_uid == study_instance_uid)).mappings().first()
+        return search.study_of(row) if row is not None else None
+
+    def studies(self, *, page: int = 500) -> Iterator[Study]:
+        table = schema.study
+        with _told_as_archive_error():
+            yield from search.pages(self._engine, select(table), table.c.study_instance_uid, page, None,
+                                    search.study_of)
+
+    def status(self, rate_seconds: float = 300.0) -> Status:
+        with _told_as_archive_error():
+            return status.status(self._engine, self._clock(), rate_seconds)
+
+    # ---------------------------------------------------------------- stable studies and reports
+    def stable_studies(self, quiet_seconds: float, limit: int = 100) -> list[Study]:
+        with _told_as_archive_error():
+            return studies.stable(self._engine, self._clock(), quiet_seconds, limit)
+
+    def claim_report(self, study_instance_uid: str, revision: int, seconds: float) -> bool:
+        return self._run(lambda batch: studies.claim_report(batch, study_instance_uid, revision, seconds))
+
+    def report_written(self, study_instance_uid: str, revision: int) -> bool:
+        return self._run(lambda batch: studies.report_written(batch, study_instance_uid, revision))
+
+    # ---------------------------------------------------------------- checking
+    def object_names(self) -> Iterator[tuple[str, int, str]]:
+        with _told_as_archive_error():
+            yield from search.object_names(self._engine)
+
+    def refers_to(self, object_name: str) -> bool:
+        table = schema.release
+        with _told_as_archive_error(), self._engine.connect() as connection:
+            return search.referring(connection, object_name) or connection.execute(
+                select(table.c.object_name).where(table.c.object_name == object_name)).first() is not None
+
+    def rebuild(self, records: Iterable[Rebuilt]) -> int:
+        return rebuild.rebuild(self._engine, self._run, records)
+
+    def close(self) -> None:
+        self._engine.dispose()

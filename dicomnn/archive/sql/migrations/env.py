@@ -1,0 +1,8 @@
+"""Run by Alembic; the connection and its transaction are the caller's (``migrate.py``)."""
+
+from alembic import context
+
+from dicomnn.archive.sql.schema import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.run_migrations()

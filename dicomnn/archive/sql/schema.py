@@ -1,0 +1,168 @@
+"""The tables. ``migrations/`` makes them; a test holds both equal. Times: seconds since 1970, UTC."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData(naming_convention={
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+})
+
+# SQLite numbers rows by itself only in a column that is exactly INTEGER.
+Key = BigInteger().with_variant(Integer, "sqlite")
+
+instance = Table(
+    "instance", metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("sop_instance_uid", String, nullable=False),
+    Column("received_uid", String, nullable=False),
+    Column("sop_class_uid", String, nullable=False),
+    Column("study_instance_uid", String, nullable=False),
+    Column("series_instance_uid", String, nullable=False),
+    Column("transfer_syntax_uid", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("reason", String),
+    Column("detail", Text, nullable=False),
+    Column("error_code", String),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Float(53)),            # when a worker may take it; None: never
+    Column("lease_owner", String),
+    Column("lease_token", String),
+    Column("object_name", String, nullable=False),
+    Column("object_sha256", String, nullable=False),
+    Column("object_size", BigInteger, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("before", BigInteger, nullable=False),
+    Column("profile", String, nullable=False),
+    Column("model_id", String),
+    Column("modality", String),
+    Column("instance_number", BigInteger),
+    Column("attributes", JSON, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("source", String, nullable=False),
+    Column("calling_ae", String, nullable=False),
+    Column("called_ae", String, nullable=False),
+    Column("peer_address", String, nullable=False),
+    Column("received_at", Float(53), nullable=False),
+    Column("changed_at", Float(53), nullable=False),
+    Index("uq_instance_sop_instance_uid", "sop_instance_uid", unique=True),
+    Index("uq_instance_received_uid", "received_uid", unique=True),
+    Index("uq_instance_object_name", "object_name", unique=True),
+    Index(None, "due_at", "id"),
+    Index(None, "study_instance_uid", "id"),
+    Index(None, "series_instance_uid", "id"),
+    Index(None, "state", "reason", "id"),
+)
+
+conflict = Table(
+    "conflict", metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("instance_id", BigInteger, nullable=False),
+    Column("sop_instance_uid", String, nullable=False),
+    Column("study_instance_uid", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("object_name", String, nullable=False),
+    Column("object_sha256", String, nullable=False),
+    Column("object_size", BigInteger, nullable=False),
+    Column("superseded", Boolean, nullable=False),
+    Column("coded", Boolean, nullable=False),
+    Column("times_seen", Integer, nullable=False),
+    Column("calling_ae", String, nullable=False),
+    Column("peer_address", String, nullable=False),
+    Column("received_at", Float(53), nullable=False),
+    Column("attributes", JSON, nullable=False),
+    Index("uq_conflict_object_name", "object_name", unique=True),
+    Index("uq_conflict_instance_id_digest", "instance_id", "digest", unique=True),
+    Index(None, "study_instance_uid", "id"),
+    Index(None, "sop_instance_uid", "id"),
+)
+
+release = Table(
+    "release", metadata,
+    Column("object_name", String, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("due_at", Float(53), nullable=False),
+    Column("reason", String, nullable=False),
+    Index(None, "due_at", "object_name"),
+)
+
+study = Table(
+    "study", metadata,
+    Column("study_instance_uid", String, primary_key=True),
+    Column("patient_id", String),
+    Column("patient_name", String),
+    Column("study_date", String),
+    Column("study_time", String),
+    Column("accession_number", String),
+    Column("study_description", String),
+    Column("instances", BigInteger, nullable=False),
+    Column("pending", BigInteger, nullable=False),
+    Column("conflicts", BigInteger, nullable=False),
+    Column("bytes_before", BigInteger, nullable=False),
+    Column("bytes_after", BigInteger, nullable=False),
+    Column("last_touched", Float(53), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("report_due", Boolean, nullable=False),
+    Column("report_at", Float(53)),
+    Column("report_claimed_until", Float(53)),
+    Index(None, "report_due", "last_touched"),
+)
+
+series = Table(
+    "series", metadata,
+    Column("study_instance_uid", String, primary_key=True),
+    Column("series_instance_uid", String, primary_key=True),
+    Column("modality", String),
+    Column("series_number", BigInteger),
+    Column("series_description", String),
+    Column("instances", BigInteger, nullable=False),
+)
+
+# Counted in the instance's own transaction. A row per writing process (shard), so that no two
+# processes wait for the same row; read as a sum.
+counter = Table(
+    "counter", metadata,
+    Column("name", String, primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("value", BigInteger, nullable=False),
+)
+
+activity = Table(
+    "activity", metadata,
+    Column("minute", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", String, primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("value", BigInteger, nullable=False),
+)
+
+association = Table(
+    "association", metadata,
+    Column("token", String, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("calling_ae", String, nullable=False),
+    Column("peer_address", String, nullable=False),
+    Column("opened_at", Float(53), nullable=False),
+    Column("seen_at", Float(53), nullable=False),
+)
+
+association_study = Table(
+    "association_study", metadata,
+    Column("association", String, primary_key=True),
+    Column("study_instance_uid", String, primary_key=True),
+    Index(None, "study_instance_uid"),
+)

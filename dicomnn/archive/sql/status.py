@@ -1,0 +1,51 @@
+"""The figures of `Index.status`, from counters alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.engine import Engine
+
+from dicomnn.archive.index import Status
+from dicomnn.archive.sql import schema
+from dicomnn.archive.sql.engine import index_bytes
+from dicomnn.archive.states import State
+
+
+def _suffixes(sums: dict[str, int], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): value for name, value in sorted(sums.items())
+            if name.startswith(prefix) and value}
+
+
+def counters(engine: Engine) -> dict[str, int]:
+    """Every counter, summed over its shards."""
+    table = schema.counter
+    with engine.connect() as connection:
+        rows = connection.execute(select(table.c.name, func.sum(table.c.value)).group_by(table.c.name)).all()
+    return {name: int(value) for name, value in rows}
+
+
+def status(engine: Engine, now: float, rate_seconds: float, models: Sequence[str] = ()) -> Status:
+    sums = defaultdict(int, counters(engine))
+    activity, instance = schema.activity, schema.instance
+    first = int((now - rate_seconds) // 60) + 1     # whole minutes, and the one that runs
+    seconds = max(now - first * 60.0, 1.0)
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(activity.c.kind, func.sum(activity.c.value))
+            .where(activity.c.minute >= first).group_by(activity.c.kind)).all()
+        waiting = connection.execute(
+            select(instance.c.received_at)
+            .where(instance.c.state == State.RECEIVED.value, instance.c.reason.is_(None))
+            .order_by(instance.c.id).limit(1)).scalar()
+    return Status(
+        backlog=sums[f"state:{State.RECEIVED}"], coding=sums[f"state:{State.CODING}"],
+        coded=sums[f"state:{State.CODED}"], kept=_suffixes(sums, "kept:"),
+        deleted=sums[f"state:{State.DELETED}"], failures=_suffixes(sums, "failure:"),
+        retrying=sums["retrying"], conflicts=sums["conflicts"], duplicates=sums["duplicates"],
+        bytes_received=sums["received"], bytes_before=sums["before"], bytes_after=sums["after"],
+        bytes_store=sums["store"], bytes_index=index_bytes(engine), releases_waiting=sums["releases"],
+        rate_seconds=seconds, rate={kind: int(value) / seconds for kind, value in rows},
+        oldest_backlog=waiting, models=models)
