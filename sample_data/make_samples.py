@@ -236,7 +236,7 @@ def make_mr_brain(folder: Path) -> None:
             plane(data, size, spacing, z, 5.0, MR_BRAIN)
             data.SpacingBetweenSlices = 6.0
             peak = weights["white"] if series == 1 else weights["csf"]
-            data.WindowCenter, data.WindowWidth = peak // 2, peak
+            data.WindowCenter, data.WindowWidth = peak * 5 // 8, peak * 5 // 4
             pixels(data, np.clip(stored, 0, (1 << bits) - 1).astype(np.int64), bits_stored=bits, signed=False)
             write(data, folder / MR_BRAIN.folder / f"{contrast.lower()}_{number:02d}.dcm")
 

@@ -207,7 +207,7 @@ def brain(random: RandomState, weights: dict[str, float]) -> list[Ellipsoid]:
         Ellipsoid(weights["white"], (0, 0, 0), (58, 76, 74)),
     ]
     for _ in range(260):
-        turn, depth = random.uniform(0, 2 * np.pi), random.uniform(0.74, 1.0)
+        turn, depth = random.uniform(0, 2 * np.pi), random.uniform(0.74, 0.96)
         place = (65 * depth * np.cos(turn), 83 * depth * np.sin(turn), random.uniform(-40, 60))
         tissue = "grey" if depth < 0.9 else random.choice(["csf", "grey"])
         solids.append(

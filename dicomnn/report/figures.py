@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from dicomnn.report.quality import Window
 
 MOST_FIGURES = 12
 LARGEST_SIDE = 480
+PICTURES = ("original_png", "decoded_png", "difference_png")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class FrameSample:
     sop_instance_uid: str
     frame: int
     role: str
-    """'worst' (see ``choose``) or 'middle'."""
+    """'worst', 'hardest', 'only' or 'middle' (see ``choose``)."""
     title: str
     values: np.ndarray
     window: Window
@@ -62,6 +64,19 @@ class Figure:
     histogram: tuple[tuple[float, float, int], ...]
     """(from, to, pixels) of each bar, errors decoded - original in stored units, both ends included."""
 
+    def stored(self) -> dict[str, Any]:
+        """All of it, pictures as base64: for keeping a drawn figure when the original will be gone."""
+        pictures = {name: b64encode(getattr(self, name)).decode("ascii") for name in PICTURES}
+        return self.to_json() | pictures
+
+    @classmethod
+    def from_stored(cls, data: Mapping[str, Any]) -> Figure:
+        """Inverse of ``stored``; keys that this version does not know are left out."""
+        known = {key: data[key] for key in cls.__dataclass_fields__}
+        known |= {name: b64decode(data[name]) for name in PICTURES}
+        known["histogram"] = tuple((low, high, count) for low, high, count in data["histogram"])
+        return cls(**known)
+
     def to_json(self) -> dict[str, Any]:
         """What the figure shows, without the pictures."""
         return {"series_instance_uid": self.series_instance_uid, "sop_instance_uid": self.sop_instance_uid,
@@ -73,7 +88,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An instance that could be shown. ``badness``: larger is worse (see ``choose``)."""
+    """An instance that could be shown.
+
+    ``badness``: larger is worse; its first element is 0 where no value differs, so that what follows
+    (bits per pixel) then says how hard the instance was to code.
+    """
 
     series_instance_uid: str
     sop_instance_uid: str
@@ -94,8 +113,8 @@ def choose(candidates: Iterable[Candidate], most: int = MOST_FIGURES) -> list[Ch
     """Worst and middle frame of each series, in the order given, at most ``most``.
 
     Every series gets its worst frame before any gets its middle one; a single frame is shown once.
-    With lossless instances nothing is worst in error; give bits per pixel as badness and the frame
-    that was hardest to code is shown.
+    Where no value of a series differs, nothing is worst: the role is then 'hardest'; 'only' where the
+    series has one frame.
     """
     groups: dict[str, list[Candidate]] = {}
     for candidate in candidates:
@@ -104,8 +123,9 @@ def choose(candidates: Iterable[Candidate], most: int = MOST_FIGURES) -> list[Ch
     for uid, group in groups.items():
         bad = max(group, key=lambda candidate: candidate.badness)
         shown = (bad.sop_instance_uid, bad.worst_frame or (bad.frames + 1) // 2)
-        worst.append(Choice(uid, *shown, "worst"))
-        place = (sum(candidate.frames for candidate in group) - 1) // 2
+        total = sum(candidate.frames for candidate in group)
+        worst.append(Choice(uid, *shown, "only" if total == 1 else "worst" if bad.badness[0] else "hardest"))
+        place = (total - 1) // 2
         for candidate in group:
             if place < candidate.frames:
                 if (candidate.sop_instance_uid, place + 1) != shown:
@@ -113,12 +133,12 @@ def choose(candidates: Iterable[Candidate], most: int = MOST_FIGURES) -> list[Ch
                 break
             place -= candidate.frames
     chosen = (worst + middle)[:most]
-    order = list(groups)
-    return sorted(chosen, key=lambda choice: (order.index(choice.series_instance_uid), choice.role != "worst"))
+    place_of = {uid: number for number, uid in enumerate(groups)}
+    return sorted(chosen, key=lambda choice: (place_of[choice.series_instance_uid], choice.role == "middle"))
 
 
 def draw(sample: FrameSample) -> Figure:
-    """Render a sample. The difference is black where nothing differs, red where the decoded value is
+    """Render a sample. The difference is black where nothing differs, orange where the decoded value is
     larger, blue where it is smaller, and as strong as the largest error of the frame is full colour."""
     values = sample.values.astype(np.int64)
     error = np.zeros_like(values) if sample.decoded is None else sample.decoded.astype(np.int64) - values
@@ -131,10 +151,12 @@ def draw(sample: FrameSample) -> Figure:
     colour = np.zeros((*strength.shape, 3), np.uint8)
     colour[..., 0] = np.clip(strength, 0, 255)
     colour[..., 2] = np.clip(-strength, 0, 255)
-    colour[..., 1] = np.abs(strength) * 0.45
-    return Figure(sample.series_instance_uid, sample.sop_instance_uid, sample.frame, sample.role, sample.title,
-                  values.shape[0], values.shape[1], largest == 0, sample.decoded is None, largest, amplification,
-                  shrink, original, decoded, png(colour), bars(error))
+    colour[..., 1] = np.clip(np.abs(strength), 0, 255) * 0.45
+    return Figure(
+        sample.series_instance_uid, sample.sop_instance_uid, sample.frame, sample.role, sample.title,
+        *values.shape, identical=largest == 0, by_digest=sample.decoded is None, max_error=largest,
+        amplification=amplification, shrink=shrink, original_png=original, decoded_png=decoded,
+        difference_png=png(colour), histogram=bars(error))
 
 
 def grey(values: np.ndarray, window: Window, inverted: bool, shrink: int = 1) -> np.ndarray:
@@ -186,4 +208,5 @@ def png(image: np.ndarray) -> bytes:
     header = struct.pack(">IIBBBBB", columns, rows, 8, 0 if samples == 1 else 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(filtered.tobytes(), 9)), (b"IEND", b"")))
+        for kind, body in (
+            (b"IHDR", header), (b"IDAT", zlib.compress(filtered.tobytes(), 9)), (b"IEND", b"")))

@@ -8,12 +8,13 @@ coded) and *bound* (the original is gone; only the guaranteed largest error is k
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+Similarity = Callable[[np.ndarray, np.ndarray, float], float]
 BASES = ("digest", "measured", "bound")
 
 
@@ -55,9 +56,9 @@ class Quality:
     """Errors of one instance against its original, in stored units.
 
     ``psnr_db`` is for MAX = ``psnr_max`` = 2**BitsStored - 1; ``psnr_window_db`` for values clipped to
-    the clinical window with MAX = ``window_width`` (stored units). ``ssim`` (Wang 2004, Gaussian
-    weights, sigma 1.5) is that of the values clipped to the same window. PSNR is ``inf`` when nothing
-    differs. None: not known. ``max_error_rescaled`` is |slope| * max_error in ``unit`` (HU).
+    the clinical window with MAX = ``window_width`` (stored units). ``ssim`` (Wang 2004, windows of 7x7)
+    is that of the values clipped to the same window. PSNR is ``inf`` when nothing differs. None: not
+    known. ``max_error_rescaled`` is |slope| * max_error in ``unit`` (HU).
     """
 
     basis: str
@@ -114,7 +115,7 @@ def within(bound: int, bits_stored: int | None, slope: float | None = None, unit
 
 @dataclass(frozen=True)
 class FrameMeasure:
-    """Errors of one frame (``frame`` from 1); ``histogram`` counts decoded - original per value, ascending."""
+    """Errors of one frame (counted from 1); ``ssim`` is NaN when the frame is too small for it."""
 
     frame: int
     pixels: int
@@ -122,34 +123,21 @@ class FrameMeasure:
     mse_window: float
     ssim: float
     max_error: int
-    histogram: tuple[tuple[int, int], ...]
 
 
-def measure_frame(original: np.ndarray, decoded: np.ndarray, window: Window, frame: int = 1) -> FrameMeasure:
-    """Compare two frames of stored values, (rows, columns) integers of any width and sign."""
+def measure_frame(original: np.ndarray, decoded: np.ndarray, window: Window, similarity: Similarity,
+                  frame: int = 1) -> FrameMeasure:
+    """Compare two frames of stored values, (rows, columns) integers of any width and sign.
+
+    ``similarity(original, decoded, data_range)`` is the codec's SSIM, ``dicomnn.codec.distortion.ssim``:
+    one definition for the whole project, handed in because this room does not know the codec.
+    """
     error = decoded.astype(np.int64) - original.astype(np.int64)
-    values, counts = np.unique(error, return_counts=True)
-    first, second = (np.clip(image.astype(np.float64), window.low, window.high) for image in (original, decoded))
-    return FrameMeasure(
-        frame, error.size, float(np.mean(np.square(error, dtype=np.float64))),
-        float(np.mean(np.square(second - first))), _ssim(first, second, window.width),
-        int(np.max(np.abs(values))), tuple(zip(values.tolist(), counts.tolist(), strict=True)))
-
-
-def _ssim(first: np.ndarray, second: np.ndarray, data_range: float) -> float:
-    from skimage.metrics import structural_similarity
-
-    if np.array_equal(first, second):
-        return 1.0
-    if min(first.shape) < 11:
-        # Too small for the Gaussian window: the same formula over the whole frame.
-        c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-        mean1, mean2 = first.mean(), second.mean()
-        shared = ((first - mean1) * (second - mean2)).mean()
-        return float((2 * mean1 * mean2 + c1) * (2 * shared + c2)
-                     / ((mean1**2 + mean2**2 + c1) * (first.var() + second.var() + c2)))
-    return float(structural_similarity(first, second, data_range=data_range, gaussian_weights=True, sigma=1.5,
-                                       use_sample_covariance=False))
+    low, high = math.floor(window.low), math.ceil(window.high)
+    first, second = (np.clip(image.astype(np.int64), low, high) for image in (original, decoded))
+    return FrameMeasure(frame, error.size, int(np.square(error).sum()) / error.size,
+                        int(np.square(second - first).sum()) / error.size,
+                        similarity(first, second, float(high - low)), int(np.max(np.abs(error))))
 
 
 def psnr(mse: float, maximum: float) -> float:
@@ -166,11 +154,13 @@ def summarise(frames: Sequence[FrameMeasure], bits_stored: int, window: Window, 
     pixels = sum(frame.pixels for frame in frames)
     mse = sum(frame.mse * frame.pixels for frame in frames) / pixels
     windowed = sum(frame.mse_window * frame.pixels for frame in frames) / pixels
-    worst = min(frames, key=lambda frame: (frame.ssim, -frame.mse))
+    worst = min(frames, key=lambda frame: (2.0 if math.isnan(frame.ssim) else frame.ssim, -frame.mse))
     largest = max(frame.max_error for frame in frames)
     maximum = (1 << bits_stored) - 1
-    return Quality("measured", maximum, mse, psnr(mse, maximum), psnr(windowed, window.width), window.width,
-                   worst.ssim, largest, abs(slope) * largest if slope and unit else None, unit, worst.frame)
+    return Quality(
+        "measured", maximum, mse, psnr(mse, maximum), psnr(windowed, window.width), window.width,
+        None if math.isnan(worst.ssim) else worst.ssim, largest,
+        abs(slope) * largest if slope and unit else None, unit, worst.frame)
 
 
 def pooled(parts: Iterable[tuple[Quality | None, int]]) -> dict[str, Any]:

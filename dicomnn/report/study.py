@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from dicomnn.errors import DicomnnError
-from dicomnn.report.figures import Figure
+from dicomnn.report.figures import Candidate, Choice, Figure, choose
 from dicomnn.report.quality import Quality, pooled
 
 SCHEMA = "dicomnn-study-report"
@@ -141,13 +141,17 @@ class Completeness:
         if self.source == "files":
             return ("Made from the files that were given. Whether they are all of the study cannot be known "
                     "from them: no claim that the study is complete.")
-        closed = _count(self.associations_closed, "association") if self.associations_closed is not None else ""
+        closed = ("" if self.associations_closed is None
+                  else f"{_count(self.associations_closed, 'association')} closed, none open, and ")
         if not self.stable:
-            running = f" {_count(self.associations_open, 'association')} still open." if self.associations_open else ""
-            return f"Still growing: the study was touched a short time ago.{running} The report will be written again."
+            running = (f" {_count(self.associations_open, 'association')} still open."
+                       if self.associations_open else "")
+            return ("Still growing: the study was touched a short time ago."
+                    f"{running} The report will be written again.")
         quiet = f" for {self.quiet_seconds:g} s" if self.quiet_seconds is not None else ""
-        return (f"Stable since {self.stable_since or 'an unknown time'}: "
-                f"{closed + ' closed, none open, and ' if closed else ''}nothing more arrived{quiet}. "
+        since = self.stable_since.replace("T", " ").replace("Z", " UTC") or "an unknown time"
+        return (f"Stable since {since}: "
+                f"{closed}nothing more arrived{quiet}. "
                 "Senders do not say how many images a study has: no claim that the study is complete.")
 
 
@@ -257,8 +261,8 @@ class StudyReport:
                                    f"this dicomnn reads {SCHEMA_VERSION}.")
         try:
             rows = [row for series in data["series"] for row in series["instances"]]
-            return build(data["study"], rows, completeness=data["completeness"], created_at=data["created_at"],
-                         library_version=data["library_version"])
+            return build(data["study"], rows, completeness=data["completeness"],
+                         created_at=data["created_at"], library_version=data["library_version"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ReportUnreadable(f"the report is incomplete or damaged ({error!r}).") from error
 
@@ -282,6 +286,20 @@ def build(study: StudyFacts | Mapping[str, Any], instances: Iterable[InstanceRow
         SeriesRow(uid, group[0].modality, group[0].series_number, group[0].series_description, tuple(group),
                   add_up(group)) for uid, group in groups.items())
     return StudyReport(facts, decided, series, add_up(rows), created_at, library_version, tuple(figures))
+
+
+def pictures_to_draw(report: StudyReport) -> list[Choice]:
+    """Which frames to show: worst (by SSIM, then MSE, then bits per pixel) and middle of each series."""
+    candidates = []
+    for row in (row for series in report.series for row in series.instances):
+        if row.state != "coded" or not row.pixels or row.quality is None:
+            continue
+        quality, bits = row.quality, row.bits_per_pixel or 0.0
+        badness = ((0.0, 0.0, bits) if quality.identical
+                   else (2.0 - (1.0 if quality.ssim is None else quality.ssim), quality.mse or 0.0, bits))
+        candidates.append(Candidate(row.series_instance_uid, row.sop_instance_uid, row.frames or 1, badness,
+                                    quality.worst_frame))
+    return choose(candidates)
 
 
 def add_up(rows: Sequence[InstanceRow]) -> Totals:
@@ -308,32 +326,29 @@ def statement(totals: Totals) -> str:
     """What a reader may rely on, in plain words."""
     coded, kept, quality = totals.states.get("coded", 0), totals.states.get("kept", 0), totals.quality
     parts = []
-    if coded and quality["digest"] == coded:
+    bounded = quality["measured"] + quality["bound"]
+    unknown = coded - quality["digest"] - bounded
+    if quality["digest"]:
         parts.append(
-            f"{_count(coded, 'image')} coded without loss. Error 0, PSNR infinite and SSIM 1 were not computed: "
-            "they follow from the digests, which were compared after decoding and before the original was released.")
-    elif coded:
-        bounded = quality["measured"] + quality["bound"]
-        if quality["digest"]:
-            parts.append(f"{_count(quality['digest'], 'image')} coded without loss: error 0, PSNR infinite and SSIM 1 "
-                         "follow from the digests, compared after decoding; they were not computed.")
-        if bounded:
-            parts.append(f"{_count(bounded, 'image')} changed within the bound of the profile; each has a UID of its "
-                         "own and is marked as lossy. No stored value differs by more than "
-                         f"{quality['max_error']}." if quality["max_error"] is not None else
-                         f"{_count(bounded, 'image')} changed within the bound of the profile.")
-        unknown = coded - quality["digest"] - bounded
-        if unknown:
-            parts.append(f"Of {_count(unknown, 'coded image')} no quality was recorded.")
+            f"{_count(quality['digest'], 'image')} coded without loss. Error 0, PSNR infinite and SSIM 1 "
+            "were not computed: they follow from the digests, which were compared after decoding and before the "
+            "original was released.")
+    if bounded:
+        parts.append(
+            f"{_count(bounded, 'image')} changed within the bound of the profile, with a UID of its own each "
+            "and marked as lossy: no stored value differs from the original "
+            + (f"by more than {quality['max_error']}." if quality["max_error"] is not None else "by more."))
+    if unknown:
+        parts.append(f"Of {_count(unknown, 'coded image')} no quality was recorded.")
     if kept:
         parts.append(f"{_count(kept, 'object')} kept byte for byte as received.")
     if totals.waiting:
-        parts.append(f"{_count(totals.waiting, 'object')} not coded yet; the originals are stored as received.")
+        parts.append(f"{_count(totals.waiting, 'object')} not coded yet; stored as received until then.")
     if totals.states.get("deleted"):
         parts.append(f"{_count(totals.states['deleted'], 'object')} deleted.")
     if totals.conflicts:
-        parts.append(f"{_count(totals.conflicts, 'object')} arrived with a UID that was taken by other content; "
-                     "see the conflicts.")
+        parts.append(f"{_count(totals.conflicts, 'object')} arrived with a UID that was taken by other "
+                     "content; see the conflicts.")
     return " ".join(parts) or "Nothing is stored for this study."
 
 
