@@ -15,7 +15,7 @@ from typing import Any
 from demo.modality import DemoFailed, Node
 
 HOST = "127.0.0.1"
-COMMAND = [sys.executable, "-m", "dicomnn.cli"]
+COMMAND = [str(Path(sys.executable).with_name("dicomnn"))]
 
 
 def free_port() -> int:
