@@ -51,7 +51,7 @@ class CommitQueue(Generic[Work]):
         return ticket.result
 
     def _lead(self) -> None:
-        group = []
+        group: list[_Ticket[Work]] = []
         while self._waiting and len(group) < self._largest:
             group.append(self._waiting.popleft())
         try:

@@ -360,7 +360,8 @@ class Index(ABC):
         """(name, size, what refers to it: 'instance' | 'conflict' | 'release') in order of names."""
 
     @abstractmethod
-    def refers_to(self, object_name: str) -> bool: ...
+    def referrer(self, object_name: str) -> str | None:
+        """What refers to an object now: 'instance', 'conflict', 'release' or None."""
 
     @abstractmethod
     def rebuild(self, records: Iterable[Rebuilt]) -> int:

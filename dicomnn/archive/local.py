@@ -158,8 +158,10 @@ class LocalIncoming(Incoming):
 
     @property
     def path(self) -> Path:
-        """The temporary file (the object itself after `commit`), with all that was written. Whoever asks before anything was
-        written by `write` is taken for another writer: the file is hashed when committed."""
+        """The temporary file with all that was written; the object itself after `commit`.
+
+        Whoever asks before anything was written by `write` is taken for another writer: then the
+        file is hashed when it is committed, and `write` is refused."""
         if self._final is None and self._size == 0:
             self._foreign = True
         self._flush()
@@ -336,7 +338,7 @@ class LocalStore(Store):
             with _told_as_store_error("deleting", str(folder)):
                 _sync_folder(folder)
 
-    def list(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Entry]:
         for first in sorted(os.listdir(self._objects)):
             for second in sorted(os.listdir(self._objects / first)):
                 with os.scandir(self._objects / first / second) as found:

@@ -174,7 +174,7 @@ class FsspecStore(Store):
             with _told_as_store_error("deleting", name), contextlib.suppress(FileNotFoundError):
                 self.fs.rm_file(self.key_of(name))
 
-    def list(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Entry]:
         with _told_as_store_error("listing", self.url):
             found = self.fs.find(f"{self._root}/objects", detail=True)
         for key in sorted(found):

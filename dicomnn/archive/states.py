@@ -49,7 +49,7 @@ class Instruction(str, Enum):
 
     START_LEASE = "start-lease"            # new token, expiry, one attempt more
     EXTEND_LEASE = "extend-lease"          # same token, later expiry
-    END_LEASE = "end-lease"                # token cleared: whoever still works on it loses the compare-and-set
+    END_LEASE = "end-lease"                # token cleared: who still works on it loses the compare-and-set
     BACK_OFF = "back-off"                  # due again after a pause that grows with the attempts
     DUE_NOW = "due-now"                    # offered to workers at once, attempts start at zero
     POINT_TO_NEW_OBJECT = "point-to-new-object"

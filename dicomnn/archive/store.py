@@ -183,7 +183,7 @@ class Store(ABC):
         a receiver whose object was refused call this."""
 
     @abstractmethod
-    def list(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Entry]:
         """Every object in ascending order of names. For checks and rebuilding, never in operation."""
 
     @abstractmethod

@@ -12,15 +12,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Connection, Table, Update, bindparam, insert, or_, select, update
 
 from dicomnn.archive.sql import schema
 from dicomnn.archive.states import Event, Instruction, State, transition
 
 _STUDY_ATTRIBUTES = ("patient_id", "patient_name", "study_date", "study_time", "accession_number",
                      "study_description")
+_STUDY_SUMS = ("instances", "pending", "conflicts", "bytes_before", "bytes_after")
 _SERIES_ATTRIBUTES = ("modality", "series_number", "series_description")
 _KEEP_MINUTES = 24 * 60
+
+# Built once: making a statement costs more than running it.
+_BY_UID = select(schema.instance).where(
+    or_(schema.instance.c.sop_instance_uid == bindparam("uid"),
+        schema.instance.c.received_uid == bindparam("uid"))).with_for_update()
+_STUDY = select(schema.study).where(
+    schema.study.c.study_instance_uid == bindparam("uid")).with_for_update()
+_ADD_SERIES = update(schema.series).where(
+    schema.series.c.study_instance_uid == bindparam("study"),
+    schema.series.c.series_instance_uid == bindparam("series"),
+).values(instances=schema.series.c.instances + bindparam("by"))
+_ADD_COUNTER = update(schema.counter).where(
+    schema.counter.c.name == bindparam("key"), schema.counter.c.shard == bindparam("own"),
+).values(value=schema.counter.c.value + bindparam("by"))
+_ADD_ACTIVITY = update(schema.activity).where(
+    schema.activity.c.minute == bindparam("now"), schema.activity.c.kind == bindparam("key"),
+    schema.activity.c.shard == bindparam("own"),
+).values(value=schema.activity.c.value + bindparam("by"))
 
 
 def clean_text(value: object) -> str:
@@ -80,6 +99,11 @@ class Batch:
         """One instance's row, locked where the database locks rows."""
         found = self.connection.execute(
             select(schema.instance).where(*conditions).with_for_update()).mappings().first()
+        return dict(found) if found is not None else None
+
+    def row_of(self, uid: str) -> dict[str, Any] | None:
+        """The same by present or received UID."""
+        found = self.connection.execute(_BY_UID, {"uid": uid}).mappings().first()
         return dict(found) if found is not None else None
 
     # ---------------------------------------------------------------- moving
@@ -161,7 +185,8 @@ class Batch:
     def study_sum(self, uid: str, name: str, by: int) -> None:
         self._study(uid).sums[name] += by
 
-    def touched(self, study: str, series: str, attributes: Mapping[str, Any], association: str | None) -> None:
+    def touched(self, study: str, series: str, attributes: Mapping[str, Any],
+                association: str | None) -> None:
         """Something of this study arrived; what it says about study and series fills empty columns."""
         change = self._study(study)
         change.touched = self.now
@@ -172,7 +197,8 @@ class Batch:
         for name in _SERIES_ATTRIBUTES:
             value = attributes.get(name)
             if value is not None:
-                about.setdefault(name, number_or_none(value) if name == "series_number" else clean_text(value))
+                numeric = name == "series_number"
+                about.setdefault(name, number_or_none(value) if numeric else clean_text(value))
         if association is not None:
             self._seen.setdefault(association, set()).add(study)
 
@@ -185,38 +211,34 @@ class Batch:
             self._flush_series(study, series, about)
         for token, studies in sorted(self._seen.items()):
             self._flush_association(token, studies)
-        self._add(schema.counter, "name", self._counters, {})
+        for name, value in sorted(self._counters.items()):
+            if value:
+                self._add(_ADD_COUNTER, {"key": name, "own": self._shard, "by": value},
+                          schema.counter, {"name": name, "shard": self._shard, "value": value})
         minute = int(self.now // 60)
-        self._add(schema.activity, "kind", self._activity, {"minute": minute})
+        for kind, value in sorted(self._activity.items()):
+            self._add(_ADD_ACTIVITY, {"now": minute, "key": kind, "own": self._shard, "by": value},
+                      schema.activity, {"minute": minute, "kind": kind, "shard": self._shard, "value": value})
         if self._activity and minute % 60 == 0:
             table = schema.activity
             self.connection.execute(table.delete().where(table.c.minute < minute - _KEEP_MINUTES,
                                                          table.c.shard == self._shard))
 
-    def _add(self, table: Table, column: str, sums: Counter[str], fixed: dict[str, int]) -> None:
-        for name, value in sorted(sums.items()):
-            if value == 0:
-                continue
-            key = {**fixed, column: name, "shard": self._shard}
-            matches = [table.c[part] == wanted for part, wanted in key.items()]
-            done = self.connection.execute(
-                update(table).where(*matches).values(value=table.c.value + value))
-            if done.rowcount == 0:
-                self.connection.execute(insert(table).values(**key, value=value))
+    def _add(self, adding: Update, values: dict[str, Any], table: Table, first: dict[str, Any]) -> None:
+        """Add to a row that is nearly always there; make it when it is not."""
+        if self.connection.execute(adding, values).rowcount == 0:
+            self.connection.execute(insert(table), first)
 
     def _flush_study(self, uid: str, change: _StudyChange) -> None:
         table = schema.study
-        present = self.connection.execute(
-            select(table).where(table.c.study_instance_uid == uid).with_for_update()).mappings().first()
+        present = self.connection.execute(_STUDY, {"uid": uid}).mappings().first()
         if present is None:
             if not change.changed and change.touched is None and not any(change.sums.values()):
                 return
-            self.connection.execute(insert(table).values(
-                study_instance_uid=uid, **change.attributes,
-                **{name: change.sums[name] for name in
-                   ("instances", "pending", "conflicts", "bytes_before", "bytes_after")},
-                last_touched=change.touched if change.touched is not None else self.now,
-                revision=1, report_due=True))
+            sums = {name: change.sums[name] for name in _STUDY_SUMS}
+            self.connection.execute(insert(table), {
+                "study_instance_uid": uid, **change.attributes, **sums, "revision": 1, "report_due": True,
+                "last_touched": change.touched if change.touched is not None else self.now})
             return
         new: dict[str, Any] = {name: table.c[name] + value for name, value in change.sums.items() if value}
         new.update({name: value for name, value in change.attributes.items() if present[name] is None})
@@ -230,14 +252,9 @@ class Batch:
     def _flush_series(self, study: str, series: str, change: _SeriesChange) -> None:
         if change.instances == 0:
             return
-        table = schema.series
-        matches = (table.c.study_instance_uid == study, table.c.series_instance_uid == series)
-        done = self.connection.execute(
-            update(table).where(*matches).values(instances=table.c.instances + change.instances))
-        if done.rowcount == 0:
-            self.connection.execute(insert(table).values(
-                study_instance_uid=study, series_instance_uid=series,
-                instances=change.instances, **change.attributes))
+        self._add(_ADD_SERIES, {"study": study, "series": series, "by": change.instances},
+                  schema.series, {"study_instance_uid": study, "series_instance_uid": series,
+                                  "instances": change.instances, **change.attributes})
 
     def _flush_association(self, token: str, studies: set[str]) -> None:
         table, links = schema.association, schema.association_study

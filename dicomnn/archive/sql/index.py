@@ -245,11 +245,14 @@ class SqlIndex(Index):
         with _told_as_archive_error():
             yield from search.object_names(self._engine)
 
-    def refers_to(self, object_name: str) -> bool:
+    def referrer(self, object_name: str) -> str | None:
         table = schema.release
         with _told_as_archive_error(), self._engine.connect() as connection:
-            return search.referring(connection, object_name) or connection.execute(
-                select(table.c.object_name).where(table.c.object_name == object_name)).first() is not None
+            found = search.referring(connection, object_name)
+            if found is None and connection.execute(
+                    select(table.c.object_name).where(table.c.object_name == object_name)).first():
+                return "release"
+        return found
 
     def rebuild(self, records: Iterable[Rebuilt]) -> int:
         return rebuild.rebuild(self._engine, self._run, records)

@@ -46,7 +46,7 @@ def _row(batch: Batch, item: Rebuilt) -> int:
     }
     if item.before is not None:
         row["before"] = item.before
-    result = batch.connection.execute(insert(schema.instance).values(**row))
+    result = batch.connection.execute(insert(schema.instance), row)
     assert result.inserted_primary_key is not None
     row["id"] = int(result.inserted_primary_key[0])
     batch.weigh(row, +1)

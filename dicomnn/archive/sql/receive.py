@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import insert, select, update
 
 from dicomnn.archive.index import Receipt, Received
 from dicomnn.archive.sql import schema
@@ -15,9 +15,8 @@ from dicomnn.archive.states import Event, State
 
 def receive(batch: Batch, received: Received, policy: str) -> Receipt:
     """See `Index.receive`."""
-    table = schema.instance
     uid = clean_text(received.sop_instance_uid)
-    row = batch.row(or_(table.c.sop_instance_uid == uid, table.c.received_uid == uid))
+    row = batch.row_of(uid)
     if row is None:
         return _new(batch, received, uid)
     if row["object_name"] == received.object_name:
@@ -87,7 +86,7 @@ def _new(batch: Batch, received: Received, uid: str) -> Receipt:
     row = {**columns(batch, received), **_state_columns(batch, received),
            "sop_instance_uid": uid, "received_uid": uid, "revision": 1, "attempts": 0,
            "error_code": None, "lease_owner": None, "lease_token": None, "changed_at": batch.now}
-    result = batch.connection.execute(insert(schema.instance).values(**row))
+    result = batch.connection.execute(insert(schema.instance), row)
     assert result.inserted_primary_key is not None
     number = int(result.inserted_primary_key[0])
     batch.weigh(row, +1)

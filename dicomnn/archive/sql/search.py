@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, or_, select
+from sqlalchemy import Connection, Engine, RowMapping, Select, or_, select
 
 from dicomnn.archive.index import Conflict, Instance, Release, Study
 from dicomnn.archive.sql import schema
 from dicomnn.archive.states import State
 
-Row = TypeVar("Row")
+Row = Mapping[str, Any] | RowMapping
+Made = TypeVar("Made")
 
 
-def instance_of(row: Mapping[str, Any]) -> Instance:
+def instance_of(row: Row) -> Instance:
     coding = row["state"] == State.CODING.value
     return Instance(
         id=row["id"], sop_instance_uid=row["sop_instance_uid"], received_uid=row["received_uid"],
@@ -30,11 +32,11 @@ def instance_of(row: Mapping[str, Any]) -> Instance:
         lease_until=row["due_at"] if coding else None)
 
 
-def conflict_of(row: Mapping[str, Any]) -> Conflict:
-    return Conflict(**row)
+def conflict_of(row: Row) -> Conflict:
+    return Conflict(**dict(row))
 
 
-def study_of(row: Mapping[str, Any]) -> Study:
+def study_of(row: Row) -> Study:
     return Study(**{name: value for name, value in row.items() if name != "report_claimed_until"})
 
 
@@ -50,7 +52,7 @@ def get(engine: Engine, uid: str) -> Instance | None:
 
 
 def pages(engine: Engine, statement: Select[Any], column: Any, size: int, start: Any,
-          make: Callable[[Mapping[str, Any]], Row]) -> Iterator[Row]:
+          make: Callable[[RowMapping], Made]) -> Iterator[Made]:
     """Rows in ascending order of ``column`` (unique), a transaction per page."""
     last, name = start, column.name
     while True:
@@ -88,7 +90,8 @@ def instances(engine: Engine, *, study: str | None, series: str | None, sop_inst
     yield from pages(engine, statement, table.c.id, page, None, instance_of)
 
 
-def conflicts(engine: Engine, *, study: str | None, sop_instance: str | None, page: int) -> Iterator[Conflict]:
+def conflicts(engine: Engine, *, study: str | None, sop_instance: str | None,
+              page: int) -> Iterator[Conflict]:
     """See `Index.conflicts`."""
     table = schema.conflict
     statement = select(table)
@@ -101,8 +104,6 @@ def conflicts(engine: Engine, *, study: str | None, sop_instance: str | None, pa
 
 def object_names(engine: Engine, *, page: int = 2000) -> Iterator[tuple[str, int, str]]:
     """See `Index.object_names`: the three tables merged by name."""
-    import heapq
-
     def of(table: Any, size: str, kind: str, *conditions: Any) -> Iterator[tuple[str, int, str]]:
         statement = select(table.c.object_name, table.c[size].label("bytes")).where(*conditions)
         return pages(engine, statement, table.c.object_name, page, None,
@@ -115,19 +116,22 @@ def object_names(engine: Engine, *, page: int = 2000) -> Iterator[tuple[str, int
                        of(schema.release, "size", "release"))
 
 
-def referring(connection: Connection, name: str) -> bool:
-    """Whether an instance or a conflict record names this object."""
+def referring(connection: Connection, name: str) -> str | None:
+    """'instance' or 'conflict' if one names this object."""
     instance, conflict = schema.instance, schema.conflict
-    return (connection.execute(select(instance.c.id).where(
-                instance.c.object_name == name, instance.c.state != State.DELETED.value)).first() is not None
-            or connection.execute(select(conflict.c.id).where(
-                conflict.c.object_name == name)).first() is not None)
+    if connection.execute(select(instance.c.id).where(
+            instance.c.object_name == name, instance.c.state != State.DELETED.value)).first() is not None:
+        return "instance"
+    if connection.execute(select(conflict.c.id).where(conflict.c.object_name == name)).first() is not None:
+        return "conflict"
+    return None
 
 
 def due_releases(engine: Engine, now: float, limit: int) -> list[Release]:
     """See `Index.due_releases`; a name that something refers to after all is left out."""
     table = schema.release
     with engine.connect() as connection:
-        rows = connection.execute(select(table).where(table.c.due_at <= now)
-                                  .order_by(table.c.due_at, table.c.object_name).limit(limit)).mappings().all()
+        rows = connection.execute(
+            select(table).where(table.c.due_at <= now)
+            .order_by(table.c.due_at, table.c.object_name).limit(limit)).mappings().all()
         return [Release(**row) for row in rows if not referring(connection, row["object_name"])]

@@ -29,7 +29,7 @@ def lease(batch: Batch, owner: str, seconds: float, limit: int, attempts: int) -
             .with_for_update(skip_locked=True)).mappings().all()
         if not rows:
             break
-        for row in rows:
+        for row in map(dict, rows):
             if row["attempts"] >= attempts:
                 give_up(batch, row, LEASE_RAN_OUT,
                         f"{row['attempts']} workers took it and none came back (last: {row['lease_owner']}).")
@@ -137,7 +137,7 @@ def retry(batch: Batch, sop_instance_uid: str | None, reason: str | None, after:
         conditions.append(table.c.reason == reason)
     rows = batch.connection.execute(
         select(table).where(*conditions).order_by(table.c.id).limit(limit).with_for_update()).mappings().all()
-    for row in rows:
+    for row in map(dict, rows):
         batch.move(row, Event.RETRY)
         batch.line("retry", row["received_uid"], row["revision"] + 1)
     return len(rows), rows[-1]["id"] if rows else after
