@@ -1,15 +1,24 @@
-"""SVG histogram of errors and the stacked bars of a report, as HTML text."""
+"""SVG histogram of errors and the stacked bars of a report, as HTML text; the escaping of texts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
+from html import escape as html_escape
+from unicodedata import category
 
 KNOWN = ("neural", "jpegls", "constant", "raw")
 CONTENDER_WORDS = {
     "neural": "neural: the learned codec", "jpegls": "jpegls: the standard JPEG-LS",
     "constant": "constant: one value only", "raw": "raw: not compressible",
 }
+_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def escape(value: object) -> str:
+    """Text for HTML; control characters and those that reverse the direction of text become U+FFFD."""
+    text = "".join("\ufffd" if category(c) in ("Cc", "Cs") and c not in "\n\t" or c in _TURNING else c
+                   for c in str(value))
+    return html_escape(text, quote=True)
 
 
 def percent(share: float) -> str:

@@ -9,11 +9,9 @@ import math
 from base64 import b64encode
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from html import escape as html_escape
 from importlib import resources
-from unicodedata import category
 
-from dicomnn.report.drawing import histogram, legend, share_bar, size_bar
+from dicomnn.report.drawing import escape, histogram, legend, share_bar, size_bar
 from dicomnn.report.figures import Figure
 from dicomnn.report.quality import Quality
 from dicomnn.report.study import (
@@ -26,16 +24,8 @@ from dicomnn.report.study import (
 )
 
 MOST_ROWS = 400
-_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 EXACT_WORDS = {"data-set": "every byte", "pixels": "pixels identical, other elements unchanged",
                "bounded": "within the bound"}
-
-
-def escape(value: object) -> str:
-    """Text for HTML; control characters and those that reverse the direction of text become U+FFFD."""
-    text = "".join("\ufffd" if category(c) in ("Cc", "Cs") and c not in "\n\t" or c in _TURNING else c
-                   for c in str(value))
-    return html_escape(text, quote=True)
 
 
 def size(count: int) -> str:
@@ -87,7 +77,8 @@ def grouped(count: int) -> str:
 def person(name: str) -> str:
     """A person name (PN) for reading: its first component group, family name first."""
     group = name.split("=")[0]
-    return ", ".join(part for part in group.split("^", 1) if part).replace("^", " ").strip() or name
+    parts = [" ".join(part.replace("^", " ").split()) for part in group.split("^", 1)]
+    return ", ".join(part for part in parts if part) or name
 
 
 def render(report: StudyReport) -> str:
@@ -156,7 +147,8 @@ def _cards(totals: Totals) -> str:
 
 
 def _completeness(report: StudyReport) -> str:
-    return f"<h2>Is this all of the study?</h2><p>{escape(report.completeness.sentence())}</p>"
+    sentences = (report.completeness.sentence(), *report.notes)
+    return "<h2>Is this all of the study?</h2>" + "".join(f"<p>{escape(text)}</p>" for text in sentences)
 
 
 def _conflicts(report: StudyReport) -> str:

@@ -234,6 +234,8 @@ class StudyReport:
     created_at: str
     library_version: str
     figures: tuple[Figure, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences on how the report was made."""
 
     @property
     def conflicts(self) -> list[Conflict]:
@@ -245,7 +247,7 @@ class StudyReport:
             "schema": SCHEMA, "schema_version": SCHEMA_VERSION, "created_at": self.created_at,
             "library_version": self.library_version, "study": asdict(self.study),
             "completeness": asdict(self.completeness) | {"sentence": self.completeness.sentence()},
-            "statement": statement(self.totals), "totals": self.totals.to_json(),
+            "statement": statement(self.totals), "notes": list(self.notes), "totals": self.totals.to_json(),
             "conflicts": [asdict(conflict) for conflict in self.conflicts],
             "series": [series.to_json() for series in self.series],
             "figures": [figure.to_json() for figure in self.figures],
@@ -262,14 +264,15 @@ class StudyReport:
         try:
             rows = [row for series in data["series"] for row in series["instances"]]
             return build(data["study"], rows, completeness=data["completeness"],
-                         created_at=data["created_at"], library_version=data["library_version"])
+                         created_at=data["created_at"], library_version=data["library_version"],
+                         notes=data["notes"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ReportUnreadable(f"the report is incomplete or damaged ({error!r}).") from error
 
 
 def build(study: StudyFacts | Mapping[str, Any], instances: Iterable[InstanceRow | Mapping[str, Any]], *,
           completeness: Completeness | Mapping[str, Any], created_at: str, library_version: str,
-          figures: Sequence[Figure] = ()) -> StudyReport:
+          figures: Sequence[Figure] = (), notes: Sequence[str] = ()) -> StudyReport:
     """Group rows into series (by number, then UID; instances by number, then UID) and add everything up.
 
     Mappings have the field names of the data classes; unknown keys are left out.
@@ -285,7 +288,8 @@ def build(study: StudyFacts | Mapping[str, Any], instances: Iterable[InstanceRow
     series = tuple(
         SeriesRow(uid, group[0].modality, group[0].series_number, group[0].series_description, tuple(group),
                   add_up(group)) for uid, group in groups.items())
-    return StudyReport(facts, decided, series, add_up(rows), created_at, library_version, tuple(figures))
+    return StudyReport(facts, decided, series, add_up(rows), created_at, library_version, tuple(figures),
+                       tuple(notes))
 
 
 def pictures_to_draw(report: StudyReport) -> list[Choice]:
@@ -331,8 +335,8 @@ def statement(totals: Totals) -> str:
     if quality["digest"]:
         parts.append(
             f"{_count(quality['digest'], 'image')} coded without loss. Error 0, PSNR infinite and SSIM 1 "
-            "were not computed: they follow from the digests, which were compared after decoding and before the "
-            "original was released.")
+            "were not computed: they follow from the digests, which were compared after decoding and before "
+            "the original was released.")
     if bounded:
         parts.append(
             f"{_count(bounded, 'image')} changed within the bound of the profile, with a UID of its own each "
