@@ -1,0 +1,132 @@
+"""Walk 1, second half: one leased instance is coded, verified and swapped, or kept with a reason.
+
+Nothing here changes a state by itself: the index compares the lease, so doing the same work twice, or
+losing a lease on the way, harms nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dicomnn.archive.index import Work
+from dicomnn.errors import DicomnnError
+from dicomnn.flow.opening import Archive
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of one piece of work. outcome: 'coded', 'kept', 'failed' or 'lost' (the lease)."""
+
+    sop_instance_uid: str
+    outcome: str
+    reason: str = ""
+    before: int = 0
+    after: int = 0
+    seconds: float = 0.0
+
+
+class Coder:
+    """Codes what it is given. One per worker process."""
+
+    def __init__(self, archive: Archive, *, effort: str = "default", threads: int = 1) -> None:
+        self.archive = archive
+        self.effort = effort
+        self.threads = threads
+        self._kept_models: set[str] = set()
+
+    def code(self, work: Work) -> Done:
+        """Code one instance. Never raises for what is wrong with the instance: that is 'failed', to be
+        tried again, and after the last attempt kept with reason 'failed'.
+
+        Raises
+        ------
+        StoreFull, StoreFailed, IndexFailed
+            The archive's own trouble: the lease runs out and the work is done again later.
+        """
+        started = time.monotonic()
+        try:
+            done = self._code(work)
+        except DicomnnError as error:
+            if error.code in ("store-full", "store-failed", "index-failed"):
+                raise
+            return self._failed(work, error.code, error.sentence(), started)
+        except MemoryError:
+            return self._failed(work, "out-of-memory", "the worker had not enough memory", started)
+        except Exception as error:  # noqa: BLE001 - one instance must not stop the worker
+            return self._failed(work, type(error).__name__, str(error)[:500], started)
+        return dataclasses.replace(done, seconds=time.monotonic() - started)
+
+    def _failed(self, work: Work, code: str, message: str, started: float) -> Done:
+        state = self.archive.index.failed(work, code, message)
+        return Done(work.sop_instance_uid, "failed", f"{code}: {message} (now {state})",
+                    seconds=time.monotonic() - started)
+
+    def _code(self, work: Work) -> Done:
+        # Here, not above: a node without workers never loads torch.
+        from dicomnn.codec.profile import Profile
+        from dicomnn.coded.seal import seal
+
+        instance = work.instance
+        profile = Profile.parse(instance.profile)
+        if profile.kind == "keep":
+            return self._keep(work, "profile-keep", "", {})
+        model = self.archive.shelf.newest()
+        with self.archive.store.pin(work.object_name) as source, self.archive.store.create() as incoming:
+            target = incoming.path
+            assert target is not None
+            sealed = seal(source, target, profile=profile, model=model, models=self.archive.model,
+                          effort=self.effort, threads=self.threads)
+            facts = {**instance.facts, **_facts(sealed)}
+            if sealed.kind == "kept":
+                return self._keep(work, sealed.reason or "failed", sealed.detail or "", facts)
+            self._keep_model(model)
+            name = incoming.commit()
+            swapped = self.archive.index.coded(
+                work, name, object_sha256=incoming.sha256, object_size=incoming.size, model_id=model.id,
+                facts=facts, sop_instance_uid=getattr(sealed, "sop_instance_uid", None))
+        outcome = "coded" if swapped else "lost"
+        return Done(instance.sop_instance_uid, outcome, before=instance.before, after=incoming.size)
+
+    def _keep(self, work: Work, reason: str, detail: str, facts: dict[str, Any]) -> Done:
+        still_ours = self.archive.index.kept(work, reason, detail, facts=facts)
+        size = work.instance.before
+        return Done(work.sop_instance_uid, "kept" if still_ours else "lost", reason, size, size)
+
+    def _keep_model(self, model: Any) -> None:
+        """The archive's own copy, durable before the first object that needs it is named."""
+        if model.id not in self._kept_models:
+            self.archive.store.put_model(model.id, self.archive.shelf.model_bytes(model.id))
+            self._kept_models.add(model.id)
+
+
+def _facts(sealed: Any) -> dict[str, Any]:
+    return {}
+
+
+@contextlib.contextmanager
+def renewed(archive: Archive, work: Work, seconds: float) -> Iterator[threading.Event]:
+    """Keeps the lease alive while the block runs; the event is set when it was lost."""
+    over, lost = threading.Event(), threading.Event()
+
+    def keep() -> None:
+        while not over.wait(seconds / 3):
+            try:
+                if not archive.index.renew(work, seconds):
+                    lost.set()
+                    return
+            except DicomnnError:
+                continue        # a database that is away for a moment: the next turn may come in time
+
+    thread = threading.Thread(target=keep, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield lost
+    finally:
+        over.set()
+        thread.join()

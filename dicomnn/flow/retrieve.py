@@ -1,0 +1,221 @@
+"""Walk 2: from a query's keys to the exact bytes of each data set, in every state of an instance.
+
+The index names an object; between reading that name and opening the object a worker may have swapped
+it. Then the object is gone, the index is asked again, and the walk goes on with the new one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from dicomnn.archive.index import Instance
+from dicomnn.archive.states import State
+from dicomnn.coded.egress import offered, write_as
+from dicomnn.coded.restore import restore
+from dicomnn.errors import IdentifierInvalid, NotCoded, ObjectMissing, PeerError, RestoreMismatch
+from dicomnn.flow.opening import Archive
+from dicomnn.flow.part10 import data_set_offset, file_prefix
+
+LEVELS = ("PATIENT", "STUDY", "SERIES", "IMAGE")
+IN_MEMORY = 16 << 20        # restored data sets up to this size never touch the disk
+
+
+@dataclass(frozen=True)
+class Query:
+    """Unique keys of a retrieve request; several values mean any of them, none means all."""
+
+    level: str
+    patient_ids: tuple[str, ...] = ()
+    study_uids: tuple[str, ...] = ()
+    series_uids: tuple[str, ...] = ()
+    instance_uids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Match:
+    """One instance to be sent; small, because there may be a million of them."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+
+
+class NoCommonSyntax(PeerError):
+    """The peer accepted no transfer syntax in which this instance can be given."""
+
+    code = "peer"
+    cure = "Let the peer accept Explicit or Implicit VR Little Endian for this class, or the syntax received."
+
+
+@dataclass
+class Outgoing:
+    """A data set ready to be sent: ``size`` bytes from the present position of ``source``."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    source: BinaryIO
+    size: int
+
+    def close(self) -> None:
+        self.source.close()
+
+    def __enter__(self) -> Outgoing:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class Retrieval:
+    """The way out, for any protocol. Thread-safe."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+
+    # ------------------------------------------------------------------ what is asked for
+    def matches(self, query: Query) -> list[Match]:
+        """The instances that match, in order of arrival.
+
+        Raises
+        ------
+        IdentifierInvalid
+            No such level, or no key for it.
+        IndexFailed
+            The index cannot be read.
+        """
+        found: dict[str, Match] = {}
+        for instance in self._candidates(query):
+            if not _agrees(query, instance):
+                continue
+            uid = instance.sop_instance_uid
+            found.setdefault(uid, Match(uid, instance.sop_class_uid))
+        return list(found.values())
+
+    def _candidates(self, query: Query) -> Iterator[Instance]:
+        index = self.archive.index
+        if query.level not in LEVELS:
+            raise IdentifierInvalid(f"'{query.level}' is no level")
+        # By the narrowest key that is there: one indexed look-up per value.
+        if query.instance_uids:
+            for uid in query.instance_uids:
+                yield from index.instances(sop_instance=uid)
+        elif query.series_uids:
+            for uid in query.series_uids:
+                yield from index.instances(series=uid)
+        elif query.study_uids:
+            for uid in query.study_uids:
+                yield from index.instances(study=uid)
+        elif query.patient_ids:
+            for study in index.studies():
+                if study.patient_id in query.patient_ids:
+                    yield from index.instances(study=study.study_instance_uid)
+        else:
+            raise IdentifierInvalid(f"a {query.level} request without a unique key")
+
+    # ------------------------------------------------------------------ what is given
+    def prepare(self, match: Match, accepted: tuple[str, ...] | None) -> Outgoing:
+        """The data set of one instance in one of the ``accepted`` syntaxes (None: as received).
+
+        As received when the peer takes that; else by coded/egress. Digests were checked before this
+        returns, so the first byte that leaves is known to be right.
+
+        Raises
+        ------
+        NoCommonSyntax
+            The peer takes none in which it can be given.
+        InstanceNotFound, ObjectMissing
+            It was deleted meanwhile, or the store lost it.
+        CodecError, CodedObjectError
+            The object is damaged.
+        """
+        if accepted is not None and not accepted:
+            raise NoCommonSyntax("the peer accepted no presentation context for this class",
+                                 subject=match.sop_instance_uid)
+        instance = self.archive.index.get(match.sop_instance_uid)
+        plain = accepted is None or instance.transfer_syntax_uid in accepted
+        if plain and instance.state is not State.CODED:
+            instance, source = self.archive.open_current(match.sop_instance_uid)
+            if instance.state is not State.CODED:
+                return self._outgoing(instance, instance.transfer_syntax_uid, *_as_received(source))
+            source.close()      # it was swapped just now
+        with self.archive.pin_current(match.sop_instance_uid) as (instance, path):
+            if instance.state is not State.CODED:
+                return self._converted(instance, path, instance.transfer_syntax_uid, accepted)
+            # Which syntax restoring gives is only known from the object, so the peer's wish comes second.
+            outgoing = self._restored(instance, path)
+            if accepted is None or outgoing.transfer_syntax_uid in accepted:
+                return outgoing
+            with outgoing, tempfile.NamedTemporaryFile(dir=self.archive.store.scratch) as file:
+                file.write(file_prefix(instance.sop_class_uid, instance.sop_instance_uid,
+                                       outgoing.transfer_syntax_uid))
+                shutil.copyfileobj(outgoing.source, file, 1 << 20)
+                file.flush()
+                return self._converted(instance, Path(file.name), outgoing.transfer_syntax_uid, accepted)
+
+    def _outgoing(self, instance: Instance, syntax: str, source: BinaryIO, size: int) -> Outgoing:
+        return Outgoing(instance.sop_class_uid, instance.sop_instance_uid, syntax, source, size)
+
+    def _restored(self, instance: Instance, path: Path) -> Outgoing:
+        spool = self._spool(instance.before)
+        try:
+            restored = restore(path, spool, self.archive.model, form="data-set", strict=True,
+                               spool_folder=self.archive.store.scratch)
+            if restored.exact == "data-set" and restored.digest != instance.digest:
+                raise RestoreMismatch("the restored data set is not the one that was received",
+                                      subject=instance.sop_instance_uid)
+        except NotCoded as error:
+            spool.close()
+            raise ObjectMissing("the index names a coded object, the store has another one",
+                                subject=instance.sop_instance_uid) from error
+        except BaseException:
+            spool.close()
+            raise
+        size = spool.tell()
+        spool.seek(0)
+        return self._outgoing(instance, restored.transfer_syntax, spool, size)
+
+    def _converted(self, instance: Instance, path: Path, present: str,
+                   accepted: tuple[str, ...] | None) -> Outgoing:
+        wanted = next((s for s in offered(present) if accepted is None or s in accepted), None)
+        if wanted is None:
+            raise NoCommonSyntax(f"the peer takes none of {', '.join(offered(present))} for this class",
+                                 subject=instance.sop_instance_uid)
+        spool = self._spool(0)
+        try:
+            write_as(path, spool, wanted)
+        except BaseException:
+            spool.close()
+            raise
+        size = spool.tell()
+        spool.seek(0)
+        return self._outgoing(instance, wanted, spool, size)
+
+    def _spool(self, expected: int) -> BinaryIO:
+        # A file of the store's own: /tmp may be small, or memory.
+        spool = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=str(self.archive.store.scratch))
+        if expected > IN_MEMORY:
+            spool.rollover()
+        return cast(BinaryIO, spool)
+
+
+def _as_received(source: BinaryIO) -> tuple[BinaryIO, int]:
+    try:
+        offset = data_set_offset(source)
+        size = source.seek(0, 2) - offset
+        source.seek(offset)
+    except BaseException:
+        source.close()
+        raise
+    return source, size
+
+
+def _agrees(query: Query, instance: Instance) -> bool:
+    return ((not query.study_uids or instance.study_instance_uid in query.study_uids)
+            and (not query.series_uids or instance.series_instance_uid in query.series_uids)
+            and (not query.patient_ids
+                 or str(instance.attributes.get("patient_id") or "") in query.patient_ids))

@@ -1,0 +1,1 @@
+"""The node: sockets, worker processes, configuration and logs around the dicomnn library."""

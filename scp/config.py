@@ -1,0 +1,326 @@
+"""The node's configuration: one TOML file, every key with its default here, unknown keys refused.
+
+Environment variables override single keys for containers: ``DICOMNN_NODE_PORT=11112`` sets ``port`` of
+``[node]``. Command-line options come last and win.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from dicomnn.errors import ConfigurationError
+
+CONFLICT_POLICIES = ("never", "if-changed", "always")
+EFFORTS = ("fast", "default", "max")
+LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True)
+class ArchiveSection:
+    """[archive] where things are kept."""
+
+    path: str = "dicomnn-archive"
+    """Folder of a local archive: objects, index and reports lie in it."""
+    store: str = ""
+    """URL of the object store; empty: the folder `path`."""
+    index: str = ""
+    """SQLAlchemy URL of the index; empty: SQLite in the folder `path`."""
+    release_grace_seconds: float = 0.0
+    """How long an original stays in the store after its coded object was verified and committed."""
+
+
+@dataclass(frozen=True)
+class NodeSection:
+    """[node] the DIMSE listener."""
+
+    bind: str = "127.0.0.1"
+    """Address to listen on; the default takes connections from this machine only."""
+    port: int = 11112
+    """TCP port; 0 takes a free one and prints it."""
+    ae_title: str = "DICOMNN"
+    """The node's own AE title."""
+    require_called_ae_title: bool = False
+    """Refuse associations that call another AE title than ours."""
+    accept_any_peer: bool = False
+    """Listen on more than loopback without a list of peers."""
+    max_pdu: int = 131072
+    """Largest PDU the node takes, bytes."""
+    max_associations: int = 32
+    """Associations at a time."""
+    max_associations_per_peer: int = 16
+    """Associations at a time from one address."""
+    acse_timeout: float = 30.0
+    """Seconds for the handshake."""
+    dimse_timeout: float = 60.0
+    """Seconds for an answer to a sub-operation."""
+    network_timeout: float = 60.0
+    """Seconds of silence, or for one PDU, before the association is aborted."""
+
+
+@dataclass(frozen=True)
+class StorageSection:
+    """[storage] what happens to objects that do not fit."""
+
+    on_conflict: str = "never"
+    """Same UID, other content: 'never' replace the first, replace it 'if-changed', or 'always'."""
+    conflict_status: str = "refuse"
+    """What the sender of a conflicting object is told: 'refuse' (0111) or 'warn' (B000). Both objects
+    are kept either way."""
+    on_identity_mismatch: str = "refuse"
+    """The command names another instance than the data set: 'refuse' (A900), or 'keep' it under the
+    command's UID with a warning (B007)."""
+    minimum_free_bytes: int = 268435456
+    """With less space than this left in the store, C-STORE is answered A700 (try again later)."""
+
+
+@dataclass(frozen=True)
+class CodingSection:
+    """[coding] the workers."""
+
+    workers: int = 0
+    """Worker processes; 0: one per CPU core. -1: none (everything stays as received)."""
+    profile: str = "lossless"
+    """keep, lossless or bounded:N, for what no rule names."""
+    effort: str = "default"
+    """fast, default or max."""
+    lease_seconds: float = 60.0
+    """How long a worker may be silent before its work is given to another one."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """[[rules]] a profile for some instances; the first rule that matches wins. Empty: any."""
+
+    profile: str = "lossless"
+    """The profile asked for."""
+    ae_title: str = ""
+    """Calling AE title."""
+    modality: str = ""
+    """Modality (0008,0060)."""
+    sop_class_uid: str = ""
+    """SOP Class UID."""
+    body_part: str = ""
+    """Body Part Examined (0018,0015)."""
+
+
+@dataclass(frozen=True)
+class StudySection:
+    """[study] stability and reports."""
+
+    quiet_seconds: float = 30.0
+    """A study is stable when no association that touched it is open and this time passed."""
+    reports: bool = True
+    """Write a quality report for each stable study, again when it grows."""
+
+
+@dataclass(frozen=True)
+class LogSection:
+    """[log] what is written to standard error."""
+
+    level: str = "info"
+    """debug, info, warning or error."""
+    json: bool = False
+    """One JSON object per line instead of text."""
+
+
+@dataclass(frozen=True)
+class PeerRule:
+    """[[peers]] an allowed caller. Without any, everybody who reaches the listener is served."""
+
+    ae_title: str = "*"
+    """Calling AE title; * is any."""
+    address: str = ""
+    """IP address or network (10.1.2.0/24); empty: any."""
+
+
+@dataclass(frozen=True)
+class Config:
+    archive: ArchiveSection = field(default_factory=ArchiveSection)
+    node: NodeSection = field(default_factory=NodeSection)
+    storage: StorageSection = field(default_factory=StorageSection)
+    coding: CodingSection = field(default_factory=CodingSection)
+    study: StudySection = field(default_factory=StudySection)
+    log: LogSection = field(default_factory=LogSection)
+    rules: tuple[Rule, ...] = ()
+    peers: tuple[PeerRule, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.archive.path).absolute()
+
+    @property
+    def worker_count(self) -> int:
+        if self.coding.workers < 0:
+            return 0
+        return self.coding.workers or max(1, os.cpu_count() or 1)
+
+    def with_(self, section: str, **values: Any) -> Config:
+        """A copy with some values of one section replaced, checked again."""
+        changed = dataclasses.replace(getattr(self, section), **values)
+        return check(dataclasses.replace(self, **{section: changed}))
+
+
+_LISTS: dict[str, type] = {"rules": Rule, "peers": PeerRule}
+
+
+# ------------------------------------------------------------------ reading
+def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
+    """The configuration from a TOML file (or none) and the environment.
+
+    Raises
+    ------
+    ConfigurationError
+        The file cannot be read, or a key or value in it is wrong; the message names it.
+    """
+    raw: dict[str, Any] = {}
+    if path is not None:
+        try:
+            raw = tomllib.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise ConfigurationError(f"cannot be read: {error.strerror}", subject=str(path)) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"is not valid TOML: {error}", subject=str(path)) from error
+    try:
+        return check(from_mapping(_with_environment(raw, os.environ if environ is None else environ)))
+    except ConfigurationError as error:
+        if path is not None:
+            error.about(str(path))
+        raise
+
+
+def from_mapping(raw: Mapping[str, Any]) -> Config:
+    """Typed sections out of nested dictionaries; unknown names get a suggestion."""
+    names = [f.name for f in fields(Config)]
+    values: dict[str, Any] = {}
+    for key, content in raw.items():
+        if key not in names:
+            raise _unknown(key, names, "section")
+        if key in _LISTS:
+            if not isinstance(content, list):
+                raise ConfigurationError(f"[[{key}]] must be a list of tables")
+            values[key] = tuple(_section(_LISTS[key], item, f"[[{key}]]") for item in content)
+        else:
+            kind = typing.get_type_hints(Config)[key]
+            values[key] = _section(kind, content, f"[{key}]")
+    return Config(**values)
+
+
+def _section(kind: type, content: Any, where: str) -> Any:
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{where} must be a table of keys and values")
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for key, value in content.items():
+        if key not in hints:
+            raise _unknown(key, list(hints), f"key in {where}")
+        values[key] = _typed(value, hints[key], f"'{key}' in {where}")
+    return kind(**values)
+
+
+def _typed(value: Any, hint: Any, where: str) -> Any:
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if bool in kinds and isinstance(value, bool):
+        return value
+    if float in kinds and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if int in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if str in kinds and isinstance(value, str):
+        return value
+    raise ConfigurationError(f"{where} must be of type {kinds[0].__name__}, not {value!r}")
+
+
+def _unknown(key: str, known: list[str], what: str) -> ConfigurationError:
+    near = difflib.get_close_matches(key, known, 1, 0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(sorted(known))}."
+    return ConfigurationError(f"unknown {what}: '{key}'; {hint}")
+
+
+def _with_environment(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    result = {key: dict(value) if isinstance(value, dict) else value for key, value in raw.items()}
+    for section in fields(Config):
+        if section.name in _LISTS:
+            continue
+        kind = typing.get_type_hints(Config)[section.name]
+        hints = typing.get_type_hints(kind)
+        for key, hint in hints.items():
+            name = f"DICOMNN_{section.name}_{key}".upper()
+            if name in environ:
+                table = result.setdefault(section.name, {})
+                if isinstance(table, dict):
+                    table[key] = _from_text(environ[name], hint, name)
+    return result
+
+
+def _from_text(text: str, hint: Any, name: str) -> Any:
+    try:
+        if hint is bool:
+            return {"true": True, "1": True, "yes": True,
+                    "false": False, "0": False, "no": False}[text.lower()]
+        return hint(text)
+    except (KeyError, ValueError) as error:
+        raise ConfigurationError(f"'{text}' is no {hint.__name__}", subject=name) from error
+
+
+# ------------------------------------------------------------------ values that contradict themselves
+def check(config: Config) -> Config:
+    """The same configuration, or a ConfigurationError that names the key and what is allowed."""
+    node, storage, coding = config.node, config.storage, config.coding
+    _one_of(storage.on_conflict, CONFLICT_POLICIES, "storage.on_conflict")
+    _one_of(storage.conflict_status, ("refuse", "warn"), "storage.conflict_status")
+    _one_of(storage.on_identity_mismatch, ("refuse", "keep"), "storage.on_identity_mismatch")
+    _one_of(coding.effort, EFFORTS, "coding.effort")
+    _one_of(config.log.level, LEVELS, "log.level")
+    if not re.fullmatch(r"[ -\[\]-~]{1,16}", node.ae_title) or not node.ae_title.strip():
+        raise ConfigurationError("'node.ae_title' must be 1 to 16 printable ASCII characters")
+    if not 0 <= node.port <= 65535:
+        raise ConfigurationError(f"'node.port' must be 0 to 65535, not {node.port}")
+    if not 4096 <= node.max_pdu <= 1048576:
+        raise ConfigurationError("'node.max_pdu' must be 4096 to 1048576 bytes (0 would be unlimited)")
+    for name in ("max_associations", "max_associations_per_peer"):
+        if getattr(node, name) < 1:
+            raise ConfigurationError(f"'node.{name}' must be at least 1")
+    for name in ("acse_timeout", "dimse_timeout", "network_timeout"):
+        if getattr(node, name) <= 0:
+            raise ConfigurationError(f"'node.{name}' must be more than 0 seconds")
+    if coding.lease_seconds < 2:
+        raise ConfigurationError("'coding.lease_seconds' must be at least 2")
+    if coding.workers > 256:
+        raise ConfigurationError("'coding.workers' must be at most 256")
+    for peer in config.peers:
+        if peer.address:
+            try:
+                ipaddress.ip_network(peer.address, strict=False)
+            except ValueError as error:
+                raise ConfigurationError(f"'address' in [[peers]]: {error}") from error
+    if not config.peers and not node.accept_any_peer and not _is_loopback(node.bind):
+        raise ConfigurationError(
+            f"listening on {node.bind} without a list of peers would let anybody store and read",
+            cure="List the allowed callers as [[peers]] (ae_title, address), or set accept_any_peer = true in "
+                 "[node].")
+    return config
+
+
+def _one_of(value: str, allowed: tuple[str, ...], key: str) -> None:
+    if value not in allowed:
+        raise ConfigurationError(f"'{key}' must be one of {', '.join(allowed)}, not '{value}'")
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

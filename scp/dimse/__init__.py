@@ -1,0 +1,1 @@
+"""DIMSE services of the node (PS3.7, PS3.8), on pynetdicom's upper layer."""

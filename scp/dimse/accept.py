@@ -1,0 +1,337 @@
+"""Taking associations: who may connect, which presentation contexts, and limits on what they send.
+
+pynetdicom gives the upper layer (PDUs, state machine); the classes here replace the parts where the
+node needs something else: contexts for every storage class (unknown and private ones too), data sets
+streamed to disk, PDU sizes and times checked, a bounded queue towards the peer.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from pynetdicom import sop_class
+from pynetdicom._globals import MODE_ACCEPTOR
+from pynetdicom.acse import ACSE
+from pynetdicom.association import Association
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+
+from scp.dimse.stream import Sink, StoreRequest, StreamingDimse
+
+log = structlog.get_logger(__name__)
+
+IMPLICIT_LE = "1.2.840.10008.1.2"
+EXPLICIT_LE = "1.2.840.10008.1.2.1"
+VERIFICATION = "1.2.840.10008.1.1"
+PATIENT_ROOT_GET = "1.2.840.10008.5.1.4.1.2.1.3"
+STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+GET_MODELS = (PATIENT_ROOT_GET, STUDY_ROOT_GET)
+NATIVE = (EXPLICIT_LE, IMPLICIT_LE, "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")
+
+# The acceptor picks one syntax per context. Uncompressed first: the only choice that any sender can
+# follow whatever it has; then lossless; then what remains, in the proposer's order.
+RANKING = (
+    EXPLICIT_LE, IMPLICIT_LE, "1.2.840.10008.1.2.2",
+    "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.201",
+    "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.57",
+    "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.110", "1.2.840.10008.1.2.1.99",
+)
+_RANK = {uid: place for place, uid in enumerate(RANKING)}
+_STORED = ("_STORAGE_CLASSES", "_NON_PATIENT_OBJECT_CLASSES")
+_TABLES = {name: {str(uid) for uid in table.values()} for name, table in vars(sop_class).items()
+           if name.endswith("_CLASSES") and isinstance(table, dict) and name != "_SERVICE_CLASSES"}
+_STORAGE = frozenset().union(*(_TABLES[name] for name in _STORED))
+_OTHER_SERVICES = frozenset().union(*(uids for name, uids in _TABLES.items() if name not in _STORED))
+_STANDARD = "1.2.840.10008."
+_STANDARD_STORAGE = "1.2.840.10008.5.1.4.1.1."
+
+PDU_CEILING = 1024 * 1024     # an A-ASSOCIATE-RQ with 128 contexts of 50 syntaxes fits
+OUT_QUEUE = 32                # P-DATA waiting for a slow peer, each up to one PDU
+
+
+def is_storage(abstract_syntax: str) -> bool:
+    """Standard storage classes (retired and future ones too) and every private class."""
+    if abstract_syntax in _STORAGE:
+        return True
+    if abstract_syntax in _OTHER_SERVICES:
+        return False
+    return abstract_syntax.startswith(_STANDARD_STORAGE) or not abstract_syntax.startswith(_STANDARD)
+
+
+def supported_for(proposed: list[PresentationContext]) -> list[PresentationContext]:
+    """What the node answers to this proposal: own services, and every storage class in any syntax.
+
+    PS3.8 annex D: one syntax per context is accepted, by the node's ranking.
+    """
+    wanted: dict[str, list[str]] = {}
+    for context in proposed:
+        syntaxes = wanted.setdefault(str(context.abstract_syntax), [])
+        syntaxes += [str(t) for t in context.transfer_syntax if str(t) not in syntaxes]
+    answer = []
+    for uid, syntaxes in wanted.items():
+        if uid == VERIFICATION or uid in GET_MODELS:
+            answer.append(build_context(uid, [EXPLICIT_LE, IMPLICIT_LE]))
+        elif is_storage(uid):
+            ranked = sorted(syntaxes, key=lambda t: _RANK.get(t, len(_RANK)))
+            context = build_context(uid, ranked)
+            # Both roles: the peer stores to us, and receives from us during C-GET (PS3.7 D.3.3.4).
+            context.scu_role = context.scp_role = True
+            answer.append(context)
+    return answer
+
+
+# ------------------------------------------------------------------ who may connect
+@dataclass(frozen=True)
+class Peer:
+    """One allowed caller. ``ae_title`` '*' is any title; no address is any address."""
+
+    ae_title: str = "*"
+    address: str | None = None      # an address or a network, e.g. 10.1.2.0/24
+
+    def admits(self, ae_title: str, address: str) -> bool:
+        if self.ae_title not in ("*", ae_title):
+            return False
+        if self.address is None:
+            return True
+        try:
+            ip = ipaddress.ip_address(address)
+            mapped = getattr(ip, "ipv4_mapped", None)
+            return (mapped or ip) in ipaddress.ip_network(self.address, strict=False)
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one peer may ask of the node."""
+
+    max_pdu: int = 131072
+    max_associations: int = 32
+    max_associations_per_peer: int = 16
+    acse_timeout: float = 30.0
+    dimse_timeout: float = 60.0
+    network_timeout: float = 60.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """What an association needs from the node."""
+
+    limits: Limits
+    peers: tuple[Peer, ...]
+    open_sink: Callable[[NodeAssociation, StoreRequest], Sink]
+    serve: Callable[[NodeAssociation, Any, PresentationContext], bool]
+    closed: Callable[[NodeAssociation], None]
+
+
+# ------------------------------------------------------------------ the replaced parts
+class NodeSocket(AssociationSocket):
+    """A socket that refuses absurd PDUs before allocating, and slow ones after a time."""
+
+    limit = PDU_CEILING
+    seconds = 60.0
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Exactly ``nr_bytes``, or fewer when the peer closed. One PDU must be there in ``seconds``.
+
+        Raises
+        ------
+        OSError
+            The PDU claims more than ``limit`` bytes, or comes too slowly (then TimeoutError).
+        """
+        if nr_bytes > self.limit:
+            raise OSError(f"the peer announced a PDU of {nr_bytes} bytes, {self.limit} is the limit")
+        assert self.socket is not None
+        end = time.monotonic() + self.seconds
+        received = bytearray()
+        while len(received) < nr_bytes:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the peer sends too slowly")
+            self.socket.settimeout(left)
+            part = self.socket.recv(min(nr_bytes - len(received), 262144))
+            if not part:
+                break
+            received += part
+        self.socket.settimeout(self.seconds)
+        return received
+
+
+class _OutQueue(queue.Queue[Any]):
+    """Towards the peer: full means the sender waits, unless the reader of the queue is gone."""
+
+    def __init__(self, dul: NodeDul) -> None:
+        super().__init__(OUT_QUEUE)
+        self._dul = dul
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        while True:
+            try:
+                super().put(item, timeout=0.5)
+                return
+            except queue.Full:
+                if not self._dul.is_alive() or self._dul._kill_thread:
+                    return      # nobody will ever send it; the caller sees the lost association
+
+
+class NodeDul(DULServiceProvider):
+    """pynetdicom's upper layer with a bounded way out; what is sent counts as a sign of life."""
+
+    def __init__(self, assoc: Any) -> None:
+        super().__init__(assoc)
+        self.to_provider_queue = _OutQueue(self)
+
+    def _send(self, pdu: Any) -> None:
+        super()._send(pdu)
+        self._idle_timer.restart()
+
+
+class NodeAcse(ACSE):
+    """Association requests: allow-list and limits first, then contexts for what was proposed."""
+
+    def _negotiate_as_acceptor(self) -> None:
+        assoc: NodeAssociation = self.assoc
+        request = self.requestor.primitive
+        calling = str(request.calling_ae_title).strip()
+        address = assoc.peer_address
+        limits = assoc.service.limits
+        refusal: tuple[int, int, int] | None = None
+        if not any(peer.admits(calling, address) for peer in assoc.service.peers):
+            refusal = (0x01, 0x01, 0x03)       # PS3.8 table 9-21: calling AE title not recognised
+        else:
+            others = [t for t in assoc.ae.active_associations if t is not assoc and t.counts]
+            same = [t for t in others if t.peer_address == address]
+            if len(others) >= limits.max_associations or len(same) >= limits.max_associations_per_peer:
+                refusal = (0x02, 0x03, 0x02)   # local limit exceeded, try again
+        if refusal is not None:
+            log.warning("association-refused", peer=address, calling_ae=calling, reason=refusal)
+            self.send_reject(*refusal)
+            self.assoc.kill()
+            return
+        self.acceptor.supported_contexts = supported_for(request.presentation_context_definition_list)
+        super()._negotiate_as_acceptor()
+
+
+class NodeAssociation(Association):
+    """One association with a peer, served by ``service`` instead of pynetdicom's service classes."""
+
+    def __init__(self, ae: Any, service: Service) -> None:
+        super().__init__(ae, MODE_ACCEPTOR)
+        self.service = service
+        self.acse = NodeAcse(self)
+        self.dul = NodeDul(self)
+        self.dimse = StreamingDimse(self, lambda request: service.open_sink(self, request))
+        limits = service.limits
+        self.acse_timeout = limits.acse_timeout
+        self.dimse_timeout = limits.dimse_timeout
+        self.network_timeout = limits.network_timeout
+        self.facts: dict[str, Any] = {}
+
+    @property
+    def peer_address(self) -> str:
+        return str(self.requestor.address or "")
+
+    @property
+    def calling_ae(self) -> str:
+        return str(self.requestor.ae_title or "").strip()
+
+    @property
+    def counts(self) -> bool:
+        """Whether it takes up one of the allowed places: it asked for an association and goes on."""
+        return self.requestor.primitive is not None and not (self.is_rejected or self.is_aborted
+                                                             or self.is_released or self._kill)
+
+    def run_reactor(self) -> None:
+        try:
+            self.dul.start()
+            self._started_dul = True
+            self._dul_ready.wait()
+            if self._request_came():
+                super().run_reactor()
+            else:
+                self._hang_up()
+        finally:
+            self.dimse.discard()
+            self.service.closed(self)
+
+    def _request_came(self) -> bool:
+        """Wait for the first PDU. pynetdicom would hold on to a connection that is closed already (a
+        load balancer's probe, a port scan) until the handshake times out."""
+        end = time.monotonic() + self.service.limits.acse_timeout
+        opened = False
+        while time.monotonic() < end and self.dul.is_alive():
+            if self.dul.peek_next_pdu() is not None:
+                return True
+            state = self.dul.state_machine.current_state
+            opened = opened or state != "Sta1"
+            if opened and state == "Sta1":
+                return False
+            time.sleep(0.005)
+        return False
+
+    def _hang_up(self) -> None:
+        self._kill = True
+        self.dul.kill_dul()
+        socket = self.dul.socket
+        if self._server is not None and socket is not None and socket.socket is not None:
+            self._server.shutdown_request(socket.socket)
+
+    def _serve_request(self, msg: Any, context_id: int) -> None:
+        context = self._accepted_cx.get(context_id)
+        try:
+            if context is None or self._sent_release or not msg.is_valid_request:
+                log.warning("message-ignored", peer=self.peer_address, message=getattr(msg, "msg_type", "?"))
+                return
+            self._is_paused = True
+            if not self.service.serve(self, msg, context):
+                super()._serve_request(msg, context_id)
+        except Exception:       # one request must never take the node down
+            log.exception("request-failed", peer=self.peer_address)
+            self.abort()
+        finally:
+            if isinstance(msg, StoreRequest):
+                msg.drop()
+            self._is_paused = False
+            self.dimse.cancel_req = {}
+            self.dul._idle_timer.restart()      # our own work is not the peer's silence
+
+
+class NodeServer(ThreadedAssociationServer):
+    """The listener. Connections far beyond the allowed associations are closed at once, so that half-open
+    ones cannot use up threads and descriptors."""
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return len(self.ae.active_associations) < self.ae.maximum_associations
+
+
+def request_handler(service: Service) -> type[RequestHandler]:
+    """The handler class that makes a NodeAssociation of each connection."""
+
+    class NodeRequestHandler(RequestHandler):
+        def _create_association(self) -> NodeAssociation:
+            assoc = NodeAssociation(self.ae, service)
+            assoc._server = self.server
+            assoc.name = f"AcceptorThread@{datetime.now():%Y%m%d%H%M%S}"   # pynetdicom finds it by name
+            socket = NodeSocket(assoc, client_socket=self.request)
+            socket.limit = max(PDU_CEILING, service.limits.max_pdu + 1024)
+            socket.seconds = service.limits.network_timeout
+            self.request.settimeout(service.limits.network_timeout)
+            assoc.set_socket(socket)
+            assoc.acceptor.maximum_length = service.limits.max_pdu
+            assoc.acceptor.ae_title = self.server.ae_title
+            assoc.acceptor.address_info = self.local
+            assoc.acceptor.implementation_class_uid = self.ae.implementation_class_uid
+            assoc.acceptor.implementation_version_name = self.ae.implementation_version_name
+            assoc.acceptor.supported_contexts = list(self.server.contexts)
+            assoc.requestor.address_info = self.remote
+            return assoc
+
+    return NodeRequestHandler

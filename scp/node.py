@@ -1,0 +1,232 @@
+"""The node: listener, workers and housekeeping, started and stopped together."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pynetdicom import AE
+from pynetdicom.dimse_primitives import C_GET
+from pynetdicom.presentation import PresentationContext
+
+from dicomnn.errors import ConfigurationError, DicomnnError
+from dicomnn.flow.ingest import Arrival, Ingest, Policy, ProfileRule
+from dicomnn.flow.opening import Archive, Place, open_archive
+from dicomnn.flow.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicomnn.flow.retrieve import Retrieval
+from scp.config import Config
+from scp.dimse.accept import VERIFICATION, Limits, NodeAssociation, NodeServer, Peer, Service, request_handler
+from scp.dimse.retrieve import serve_get
+from scp.dimse.store import open_arrival, serve_store
+from scp.dimse.stream import StoreRequest
+from scp.pool import WorkerPool, WorkerSettings
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_FILE = "node.json"
+HEARTBEAT_SECONDS = 2.0
+HOUSEKEEPING_SECONDS = 0.5
+DRAIN_SECONDS = 5.0
+
+
+def place_of(config: Config) -> Place:
+    """The archive that a configuration names."""
+    return Place(folder=str(config.folder), store_url=config.archive.store, index_url=config.archive.index,
+                 policy=config.storage.on_conflict, grace_seconds=config.archive.release_grace_seconds)
+
+
+def policy_of(config: Config) -> Policy:
+    """What the configuration says about arrivals."""
+    return Policy(
+        profile=config.coding.profile,
+        rules=tuple(ProfileRule(r.profile, r.ae_title, r.modality, r.sop_class_uid, r.body_part)
+                    for r in config.rules),
+        conflict_status=config.storage.conflict_status,
+        keep_mismatched=config.storage.on_identity_mismatch == "keep",
+        minimum_free_bytes=config.storage.minimum_free_bytes,
+    )
+
+
+class Node:
+    """One running node. `start` returns when peers can connect; `stop` when all is at rest."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.archive: Archive
+        self._server: NodeServer | None = None
+        self._threads: list[threading.Thread] = []
+        self._stopping = threading.Event()
+        self._started = 0.0
+        self._token_lock = threading.Lock()
+        self.workers: WorkerPool | None = None
+
+    # ------------------------------------------------------------------ life
+    def start(self) -> None:
+        """Open the archive, start workers, listen.
+
+        Raises
+        ------
+        ConfigurationError
+            The address or port cannot be used.
+        StoreFailed, IndexFailed
+            The archive cannot be opened.
+        """
+        self.archive = open_archive(place_of(self.config))
+        # A node that was killed could not close its associations; their studies would never be stable.
+        self._owner = f"{socket.gethostname()}:{self.config.folder}"
+        try:
+            self.archive.index.forget_associations(self._owner)
+            self._ingest = Ingest(self.archive, policy_of(self.config))
+            self._retrieval = Retrieval(self.archive)
+            self._listen()
+        except BaseException:
+            self.archive.close()
+            raise
+        self._started = time.time()
+        if self.config.worker_count:
+            self.workers = WorkerPool(self._worker_settings(), self.config.worker_count)
+            self.workers.start()
+        self._spawn(self._housekeeping, "housekeeping")
+        log.info("started", address=self.address, archive=str(self.config.folder),
+                 workers=self.config.worker_count)
+
+    def _listen(self) -> None:
+        node = self.config.node
+        ae = AE(node.ae_title)
+        # pynetdicom counts half-open connections too; the limit itself is checked by NodeAcse.
+        ae.maximum_associations = 4 * node.max_associations
+        ae.maximum_pdu_size = node.max_pdu
+        ae.require_called_aet = node.require_called_ae_title
+        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        ae.network_timeout = node.network_timeout
+        ae.add_supported_context(VERIFICATION)
+        service = Service(
+            limits=Limits(node.max_pdu, node.max_associations, node.max_associations_per_peer,
+                          node.acse_timeout, node.dimse_timeout, node.network_timeout),
+            peers=tuple(Peer(p.ae_title, p.address or None) for p in self.config.peers) or (Peer(),),
+            open_sink=self._open_sink, serve=self._serve,
+            closed=self._association_closed)
+        try:
+            server = NodeServer(ae, (node.bind, node.port), node.ae_title, ae.supported_contexts,
+                                               request_handler=request_handler(service))
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen on {node.bind} port {node.port}: {error.strerror}",
+                cure="Stop the program that uses the port, or choose another --port.") from error
+        ae._servers.append(server)
+        self._ae, self._server = ae, server
+        self._spawn(lambda: server.serve_forever(0.2), "listener")
+
+    def _spawn(self, target: Any, name: str) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    @property
+    def port(self) -> int:
+        """The port that is really used."""
+        assert self._server is not None
+        return int(self._server.server_address[1])
+
+    @property
+    def address(self) -> str:
+        return f"dicom://{self.config.node.ae_title}@{self.config.node.bind}:{self.port}"
+
+    def stop(self) -> None:
+        """Take no new associations, let the running ones finish for a moment, stop the workers."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        if self._server is not None:
+            with contextlib.suppress(Exception):
+                self._server.shutdown()
+        end = time.monotonic() + DRAIN_SECONDS
+        while self._ae.active_associations and time.monotonic() < end:
+            time.sleep(0.05)
+        for assoc in self._ae.active_associations:
+            with contextlib.suppress(Exception):
+                assoc.abort()
+        if self.workers is not None:
+            self.workers.stop()
+        for thread in self._threads:
+            thread.join(timeout=5.0)
+        with contextlib.suppress(OSError):
+            (self.config.folder / HEARTBEAT_FILE).unlink()
+        self.archive.close()
+        log.info("stopped")
+
+    def wait(self) -> None:
+        """Until `stop` is called from another thread or a signal handler sets the event."""
+        while not self._stopping.wait(0.5):
+            pass
+
+    # ------------------------------------------------------------------ associations
+    def _open_sink(self, assoc: NodeAssociation, request: StoreRequest) -> Arrival:
+        return open_arrival(self._ingest, assoc, request, self._association_token(assoc))
+
+    def _association_token(self, assoc: NodeAssociation) -> str:
+        """Told to the index at the first object only: echoes and retrieves touch no study."""
+        with self._token_lock:
+            token = assoc.facts.get("token")
+            if token is None:
+                token = self.archive.index.association_opened(
+                    calling_ae=assoc.calling_ae, peer_address=assoc.peer_address, owner=self._owner)
+                assoc.facts["token"] = token
+            return str(token)
+
+    def _association_closed(self, assoc: NodeAssociation) -> None:
+        token = assoc.facts.pop("token", None)
+        if token is None:
+            return
+        try:
+            self.archive.index.association_closed(str(token))
+        except DicomnnError as error:
+            log.warning("association-not-closed", reason=str(error))
+
+    def _serve(self, assoc: NodeAssociation, message: Any, context: PresentationContext) -> bool:
+        if isinstance(message, StoreRequest):
+            serve_store(self._ingest, assoc, message, context)
+        elif isinstance(message, C_GET):
+            serve_get(self._retrieval, assoc, message, context)
+        else:
+            return False        # C-ECHO is pynetdicom's own
+        return True
+
+    # ------------------------------------------------------------------ the rest
+    def _worker_settings(self) -> WorkerSettings:
+        coding, study = self.config.coding, self.config.study
+        return WorkerSettings(place=place_of(self.config), effort=coding.effort,
+                              lease_seconds=coding.lease_seconds, quiet_seconds=study.quiet_seconds,
+                              reports=study.reports, log_level=self.config.log.level,
+                              log_json=self.config.log.json)
+
+    def _housekeeping(self) -> None:
+        beat = 0.0
+        while not self._stopping.wait(HOUSEKEEPING_SECONDS):
+            try:
+                while self.archive.release_due() and not self._stopping.is_set():
+                    pass
+                if time.monotonic() - beat > HEARTBEAT_SECONDS:
+                    beat = time.monotonic()
+                    self._heartbeat()
+            except Exception as error:  # noqa: BLE001 - tried again in a moment
+                log.error("housekeeping-failed", exc_info=error)
+
+    def _heartbeat(self) -> None:
+        """For `dicomnn status`: that a node runs here, and where it listens."""
+        target = Path(self.config.folder) / HEARTBEAT_FILE
+        temporary = target.with_suffix(".part")
+        temporary.write_text(json.dumps({
+            "pid": os.getpid(), "address": self.address, "started_at": self._started, "time": time.time(),
+            "workers": self.config.worker_count,
+            "associations": len(self._ae.active_associations),
+        }))
+        os.replace(temporary, target)
