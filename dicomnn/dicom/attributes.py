@@ -135,11 +135,11 @@ _UNSIGNED = {
 def read_attributes(buffer: Buffer, layout: Layout) -> Attributes:
     """What the index needs. Raises nothing: a value that cannot be read is None."""
     reader = _Reader.of(buffer, layout)
-    text = {name: reader.text(tag) for name, tag in _TEXT.items()}
-    text |= {name: reader.text(tag, local=True) for name, tag in _LOCAL_TEXT.items()}
-    values: dict[str, Any] = {name: reader.integer(tag) for name, tag in _INTEGER.items()}
+    values: dict[str, Any] = {name: reader.text(tag) for name, tag in _TEXT.items()}
+    values |= {name: reader.text(tag, local=True) for name, tag in _LOCAL_TEXT.items()}
+    values |= {name: reader.integer(tag) for name, tag in _INTEGER.items()}
     values |= {name: reader.unsigned(_UNSIGNED[name]) for name in ("rows", "columns")}
-    return Attributes(**values, **text)
+    return Attributes(**values)
 
 
 def read_image_pixel(buffer: Buffer, layout: Layout) -> ImagePixel | None:

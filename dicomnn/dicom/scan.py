@@ -25,11 +25,12 @@ from dicomnn.dicom.walk import (
 )
 from dicomnn.errors import DataSetMalformed, NotDicom
 
-__all__ = ["Buffer", "Broken", "Element", "Layout", "PIXEL_DATA", "scan", "tag_text", "value_of"]
+__all__ = ["Buffer", "Broken", "Element", "Layout", "CREATOR", "PIXEL_DATA", "scan", "tag_text", "value_of"]
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 
 PIXEL_DATA = 0x7FE00010
+CREATOR = "DICOMNN"  # of the private block that holds coded pixels
 INFLATE_LIMIT = 64 << 20  # bytes of a deflated data set that are looked at (PS3.5 A.5; never all of a bomb)
 _UID_LIMIT = 1024
 
@@ -41,8 +42,9 @@ class Layout:
     `transfer_syntax`: as File Meta or the caller say, else guessed (`guessed`). `explicit` and
     `little_endian` are what the bytes show, which may differ from the transfer syntax.
     `elements`: the top level in file order, up to `trailing_start`. `broken` says why the readable part
-    ended early. `pixel_data` is the first top-level (7FE0,0010), also when it is itself cut off,
-    and None in a deflated data set, where it has no place of its own.
+    ended early. `block_creators`: private creators of value DICOMNN among the elements. `pixel_data` is the
+    first top-level (7FE0,0010), also when it is itself cut off, and None in a deflated data set, where it
+    has no place of its own.
     `inflated`: for a deflated data set its first 64 MiB; `elements` then refer to these bytes, see `data`.
     """
 
@@ -59,6 +61,7 @@ class Layout:
     pixel_data: Element | None
     trailing_start: int
     broken: Broken | None
+    block_creators: list[Element]
     sop_class_uid: str | None
     sop_instance_uid: str | None
     file_meta_sop_class_uid: str | None
@@ -121,6 +124,7 @@ def _scan(view: memoryview, told: str | None) -> Layout:
         transfer_syntax=uid, guessed=declared is None, explicit=encoding.explicit,
         little_endian=encoding.little_endian, meta_elements=meta, elements=elements, pixel_data=pixel_data,
         trailing_start=end if inflated is None else len(view), broken=broken,
+        block_creators=_creators(body, elements),
         sop_class_uid=_uid(body, elements, 0x00080016), sop_instance_uid=_uid(body, elements, 0x00080018),
         file_meta_sop_class_uid=_uid(view, meta, 0x00020002),
         file_meta_sop_instance_uid=_uid(view, meta, 0x00020003), inflated=inflated)
@@ -131,6 +135,13 @@ def _pixel_data(elements: list[Element], broken: Broken | None) -> Element | Non
     if found is None and broken is not None and broken.element is not None:
         return broken.element if broken.element.tag == PIXEL_DATA else None
     return found
+
+
+def _creators(view: memoryview, elements: list[Element]) -> list[Element]:
+    """Private creators of ours, by value; padding and VR do not matter (PS3.5 7.8)."""
+    return [element for element in elements
+            if element.group % 2 and 0x10 <= element.tag & 0xFFFF <= 0xFF
+            and value_of(view, element, 64).strip(b" \0") == CREATOR.encode("ascii")]
 
 
 # ------------------------------------------------------------------ preamble and File Meta (PS3.10 section 7)

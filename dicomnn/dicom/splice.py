@@ -20,11 +20,10 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dicomnn.dicom.scan import PIXEL_DATA, Buffer, Layout, tag_text
+from dicomnn.dicom.scan import CREATOR, PIXEL_DATA, Buffer, Layout, tag_text
 from dicomnn.dicom.walk import UNDEFINED, Element
 from dicomnn.errors import DataSetMalformed, NotCoded, PrivateBlockDamaged
 
-CREATOR = "DICOMNN"
 PAYLOAD, MANIFEST, ELEMENT_HEADER, TRAILING = 0x01, 0x02, 0x03, 0x04
 PARTS = {PAYLOAD: "payload", MANIFEST: "manifest", ELEMENT_HEADER: "original Pixel Data header",
          TRAILING: "bytes beyond the frames"}
@@ -169,7 +168,7 @@ def find_block(buffer: Buffer, layout: Layout) -> Block:
     or empty: the message names it).
     """
     view = layout.data(buffer)
-    creators = _creators(view, layout)
+    creators = layout.block_creators
     if not creators:
         _look_for_orphans(view, layout)
         raise NotCoded("there is no private block of creator DICOMNN")
@@ -190,18 +189,6 @@ def find_block(buffer: Buffer, layout: Layout) -> Block:
     spans = sorted((element.start, element.end) for element in _of_block(layout, creator))
     manifest = bytes(values[MANIFEST]).rstrip(b" \0")
     return Block(creator.group, values[PAYLOAD], manifest, header, trailing, spans)
-
-
-def has_block(buffer: Buffer, layout: Layout) -> bool:
-    """Whether creator DICOMNN stands anywhere at the top level, its block whole or not."""
-    return bool(_creators(layout.data(buffer), layout))
-
-
-def _creators(view: memoryview, layout: Layout) -> list[Element]:
-    return [element for element in layout.elements
-            if element.group % 2 and 0x10 <= element.tag & 0xFFFF <= 0xFF
-            and element.end - element.value_start <= 64
-            and bytes(view[element.value_start:element.end]).strip(b" \0") == CREATOR.encode("ascii")]
 
 
 def _parts(layout: Layout, creator: Element) -> dict[int, list[Element]]:
