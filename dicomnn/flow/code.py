@@ -12,11 +12,23 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from dicomnn.archive.index import Work
-from dicomnn.errors import DicomnnError
+import structlog
+
+from dicomnn.archive import Instance, Work
+from dicomnn.codec.model import Model
+from dicomnn.codec.profile import Profile
+from dicomnn.coded.mapping import Mapping
+from dicomnn.coded.seal import seal
+from dicomnn.dicom.scan import scan
+from dicomnn.errors import DicomnnError, UnknownModel
+from dicomnn.flow.measure import image_facts, measured
 from dicomnn.flow.opening import Archive
+from dicomnn.flow.study import keep_figures
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,7 @@ class Coder:
         self.effort = effort
         self.threads = threads
         self._kept_models: set[str] = set()
+        self._told = False
 
     def code(self, work: Work) -> Done:
         """Code one instance. Never raises for what is wrong with the instance: that is 'failed', to be
@@ -68,28 +81,28 @@ class Coder:
                     seconds=time.monotonic() - started)
 
     def _code(self, work: Work) -> Done:
-        # Here, not above: a node without workers never loads torch.
-        from dicomnn.codec.profile import Profile
-        from dicomnn.coded.seal import seal
-
         instance = work.instance
         profile = Profile.parse(instance.profile)
         if profile.kind == "keep":
             return self._keep(work, "profile-keep", "", {})
-        model = self.archive.shelf.newest()
+        model = self._newest()
         with self.archive.store.pin(work.object_name) as source, self.archive.store.create() as incoming:
             target = incoming.path
             assert target is not None
             sealed = seal(source, target, profile=profile, model=model, models=self.archive.model,
                           effort=self.effort, threads=self.threads)
-            facts = {**instance.facts, **_facts(sealed)}
-            if sealed.kind == "kept":
-                return self._keep(work, sealed.reason or "failed", sealed.detail or "", facts)
-            self._keep_model(model)
+            facts = {**sealed.facts(), "image": image_facts(source)}
+            if sealed.kind == "kept" or sealed.manifest is None:
+                return self._keep(work, sealed.reason or "failed", sealed.detail, facts)
+            uid = None
+            if sealed.manifest.exact == "bounded":
+                uid = _uid_in(target)
+                facts |= self._measured(instance, source, target, facts["image"], uid)
+            self._keep_model(sealed.manifest.model_id)
             name = incoming.commit()
             swapped = self.archive.index.coded(
-                work, name, object_sha256=incoming.sha256, object_size=incoming.size, model_id=model.id,
-                facts=facts, sop_instance_uid=getattr(sealed, "sop_instance_uid", None))
+                work, name, object_sha256=incoming.sha256, object_size=incoming.size,
+                model_id=sealed.manifest.model_id or None, facts=facts, sop_instance_uid=uid)
         outcome = "coded" if swapped else "lost"
         return Done(instance.sop_instance_uid, outcome, before=instance.before, after=incoming.size)
 
@@ -98,15 +111,35 @@ class Coder:
         size = work.instance.before
         return Done(work.sop_instance_uid, "kept" if still_ours else "lost", reason, size, size)
 
-    def _keep_model(self, model: Any) -> None:
+    def _newest(self) -> Model | None:
+        """The model for new objects; None in a checkout that has none yet: then the other contenders win."""
+        try:
+            return self.archive.shelf.newest()
+        except UnknownModel as error:
+            if not self._told:
+                self._told = True
+                log.warning("no-model", reason=error.sentence())
+            return None
+
+    def _measured(self, instance: Instance, source: Path, target: Path, image: dict[str, Any],
+                  uid: str) -> dict[str, Any]:
+        """The errors of a lossy object, while the original is still there to compare with."""
+        found = measured(source, target, self.archive.model, image, series=instance.series_instance_uid,
+                         uid=uid)
+        keep_figures(self.archive, instance, found.pop("figures"))
+        return found
+
+    def _keep_model(self, model_id: str) -> None:
         """The archive's own copy, durable before the first object that needs it is named."""
-        if model.id not in self._kept_models:
-            self.archive.store.put_model(model.id, self.archive.shelf.model_bytes(model.id))
-            self._kept_models.add(model.id)
+        if model_id and model_id not in self._kept_models:
+            self.archive.store.put_model(model_id, self.archive.shelf.model_bytes(model_id))
+            self._kept_models.add(model_id)
 
 
-def _facts(sealed: Any) -> dict[str, Any]:
-    return {}
+def _uid_in(path: Path) -> str:
+    """The SOP Instance UID in the data set of a derived object."""
+    with Mapping(path) as mapping:
+        return scan(mapping.buffer).sop_instance_uid or ""
 
 
 @contextlib.contextmanager

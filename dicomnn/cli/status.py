@@ -1,0 +1,162 @@
+"""``dicomnn status``: what an archive holds and what it still has to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dicomnn.errors import UsageError
+
+if TYPE_CHECKING:
+    from dicomnn.flow.opening import Archive
+
+SCHEMA = "dicomnn.status/1"
+POLL_SECONDS = 0.5
+HEARTBEAT_FILE = "node.json"
+ALIVE_SECONDS = 10.0
+MOST_PROBLEMS = 20
+
+
+@click.command("status")
+@click.option("--archive", type=click.Path(path_type=Path), help="Folder of the archive.")
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="The node's TOML file.")
+@click.option("--wait-idle", type=float, metavar="SECONDS",
+              help="Come back when no work is left; exit 1 when that takes longer than SECONDS.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.pass_context
+def command(context: click.Context, archive: Path | None, config_path: Path | None, wait_idle: float | None,
+            as_json: bool) -> None:
+    """Backlog, rate, sizes, what was kept and why, failures and conflicts of an archive."""
+    from dicomnn.flow.opening import open_archive
+    from scp.config import load
+    from scp.node import place_of
+
+    config = load(config_path)
+    if archive is not None:
+        config = config.with_("archive", path=str(archive))
+    place = place_of(config)
+    if not place.exists:
+        raise UsageError(f"there is no archive in '{place.folder}'", cure="Name its folder with --archive.")
+    idle = True
+    with open_archive(place) as opened:
+        if wait_idle is not None:
+            idle = _wait(opened, wait_idle, quiet=as_json)
+        facts = gather(opened, Path(place.folder))
+    click.echo(json.dumps(facts) if as_json else text(facts))
+    if not idle:
+        click.echo(f"dicomnn: work is left after {wait_idle:g} s.", err=True)
+        context.exit(1)
+
+
+# ------------------------------------------------------------------ waiting
+def _wait(archive: Archive, seconds: float, quiet: bool) -> bool:
+    """Until no work and no due release is left; False when ``seconds`` passed first."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    end = time.monotonic() + seconds
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+               TextColumn("{task.fields[rate]}"), TimeElapsedColumn())
+    shown = not quiet and sys.stderr.isatty()
+    with Progress(*columns, console=Console(file=sys.stderr), disable=not shown) as progress:
+        bar = progress.add_task("coding", total=None, rate="")
+        while True:
+            status = archive.status(60.0)
+            total = status.backlog + status.coding + status.coded + status.kept_total
+            progress.update(bar, total=total, completed=status.coded + status.kept_total,
+                            rate=f"{status.rate.get('coded', 0.0):.1f}/s")
+            if status.idle and not archive.index.due_releases(1):
+                return True
+            if time.monotonic() >= end:
+                return False
+            time.sleep(min(POLL_SECONDS, max(0.0, end - time.monotonic())))
+
+
+# ------------------------------------------------------------------ figures
+def gather(archive: Archive, folder: Path) -> dict[str, Any]:
+    """The object of ``--json``; keys are only ever added. Sizes in bytes, times in seconds since 1970."""
+    from dicomnn.archive import State
+
+    status = archive.status()
+    stored = status.bytes_store + status.bytes_index
+    problems = []
+    for instance in archive.index.instances(state=State.KEPT, reason="failed"):
+        if len(problems) == MOST_PROBLEMS:
+            break
+        problems.append({"sop_instance_uid": instance.sop_instance_uid, "code": instance.error_code,
+                         "detail": instance.detail, "attempts": instance.attempts})
+    return {
+        "schema": SCHEMA, **dataclasses.asdict(status), "idle": status.idle,
+        "instances": status.backlog + status.coding + status.coded + status.kept_total,
+        "ratio_coded": _ratio(status.bytes_before, status.bytes_after),
+        "ratio": _ratio(status.bytes_received, stored), "bytes_archive": stored,
+        "failed": problems, "node": _node(folder),
+    }
+
+
+def _ratio(before: int, after: int) -> float | None:
+    return round(before / after, 4) if before and after else None
+
+
+def _node(folder: Path) -> dict[str, Any] | None:
+    """The heartbeat of a node that runs on this folder now, None when none does."""
+    try:
+        beat = json.loads((folder / HEARTBEAT_FILE).read_text("utf-8"))
+        if time.time() - float(beat["time"]) > ALIVE_SECONDS:
+            return None
+        os.kill(int(beat["pid"]), 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return {key: beat.get(key) for key in ("pid", "address", "started_at", "workers", "associations")}
+
+
+def text(facts: dict[str, Any]) -> str:
+    """The same for people."""
+    status, node, rate = facts, facts["node"], facts["rate"]
+    running = f"{node['address']}, {node['workers']} workers" if node else "not running"
+    lines = [
+        f"node        {running}",
+        f"backlog     {status['backlog']} waiting, {status['coding']} being coded{_since(facts)}",
+        f"rate        {rate.get('received', 0):.2f} received, {rate.get('coded', 0):.2f} coded, "
+        f"{rate.get('kept', 0):.2f} kept per second (last {facts['rate_seconds']:.0f} s)",
+        f"coded       {status['coded']} instances: {_size(status['bytes_before'])} before, "
+        f"{_size(status['bytes_after'])} after{_times(facts['ratio_coded'])}",
+        f"archive     {_size(status['bytes_received'])} received, {_size(facts['bytes_archive'])} stored "
+        f"({_size(status['bytes_store'])} objects, {_size(status['bytes_index'])} index)"
+        f"{_times(facts['ratio'])}",
+        f"releases    {status['releases_waiting']} originals wait to be deleted",
+        f"conflicts   {status['conflicts']} objects under a UID that was taken; "
+        f"{status['duplicates']} sent again",
+        f"kept        {sum(facts['kept'].values())} as received",
+    ]
+    lines += [f"            {count:>7} {reason}" for reason, count in facts["kept"].items()]
+    given_up = sum(facts["failures"].values())
+    lines.append(f"failures    {given_up} given up, {facts['retrying']} to be tried again")
+    lines += [f"            {count:>7} {code}" for code, count in facts["failures"].items()]
+    lines += [f"            {p['sop_instance_uid']}: {p['detail']}" for p in facts["failed"]]
+    return "\n".join(lines)
+
+
+def _since(facts: dict[str, Any]) -> str:
+    oldest = facts["oldest_backlog"]
+    return f", the oldest for {time.time() - oldest:.0f} s" if oldest else ""
+
+
+def _times(ratio: float | None) -> str:
+    return f" ({ratio:.2f} : 1)" if ratio else ""
+
+
+def _size(count: int) -> str:
+    value = float(count)
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            return f"{count} bytes" if unit == "bytes" else f"{value:.2f} {unit}"
+        value /= 1000
+    raise AssertionError("the loop returns")
