@@ -13,6 +13,8 @@ START_MARKERS: dict[str, tuple[bytes, ...]] = {
     "jpeg-xl": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
 }
 
+_FRAME_MARKERS = frozenset({0xF7, *range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # SOF of any process
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -43,10 +45,10 @@ def jpeg(data: bytes, *, jpeg_ls: bool) -> Stream:
             continue
         length = struct.unpack_from(">H", data, position + 2)[0]
         body = data[position + 4:position + 2 + length]
-        if marker in (0xF7, *range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)):
+        if marker in _FRAME_MARKERS:
             if marker != wanted or len(body) < 6:
-                raise FrameUndecodable(f"the frame is coded with JPEG process FF{marker:02X}, not the one that "
-                                       "its transfer syntax names")
+                raise FrameUndecodable(f"the frame is of JPEG process FF{marker:02X}, not of that which its "
+                                       "transfer syntax names")
             precision, rows, columns, components = struct.unpack_from(">BHHB", body)
             found = Stream(rows, columns, components, precision)
         if marker == 0xDA:

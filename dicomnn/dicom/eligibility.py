@@ -196,6 +196,8 @@ def _lossless_only(image: ImagePixel, attributes: Attributes) -> str | None:
     modality, sop_class = attributes.modality, attributes.sop_class_uid
     if modality is None or sop_class is None:
         return "Modality or SOP Class is missing, so the kind of image cannot be told"
+    if attributes.sop_instance_uid is None:
+        return "without SOP Instance UID a lossy version could not name its source"
     if modality in LOSSLESS_MODALITIES:
         return LOSSLESS_MODALITIES[modality]
     if sop_class in LOSSLESS_CLASSES:

@@ -53,8 +53,8 @@ def words(decoded: np.ndarray, image: ImagePixel, stream: Stream) -> np.ndarray:
     values = decoded.astype(np.int32)
     if image.pixel_representation == 1 and not stream.signed and precision < allocated:
         if stream.precision is None or precision < stored:
-            raise FrameUndecodable(f"the data set has signed values of {stored} bits, the frame unsigned ones "
-                                   f"of {precision}: which are negative cannot be told")
+            raise FrameUndecodable(f"signed values of {stored} bits in a frame of {precision} unsigned bits: "
+                                   "which are negative cannot be told")
         if precision == stored and image.high_bit in (None, stored - 1):
             half = 1 << (precision - 1)
             values = (values ^ half) - half

@@ -138,18 +138,26 @@ def element_header_bytes(tag: int, vr: str, length: int, *, explicit: bool, litt
 
 
 def with_transfer_syntax(buffer: Buffer, layout: Layout, uid: str) -> bytes:
-    """Preamble and File Meta with another Transfer Syntax UID, its group length corrected; else unchanged.
+    """Preamble and File Meta with another Transfer Syntax UID; empty for a bare data set.
 
-    Empty for a bare data set. Raises DataSetMalformed when File Meta names no transfer syntax.
+    Raises DataSetMalformed when File Meta names no transfer syntax.
+    """
+    if not layout.has_file_meta:
+        return bytes(memoryview(buffer)[:layout.dataset_start])
+    return with_meta_uid(buffer, layout, 0x00020010, uid)
+
+
+def with_meta_uid(buffer: Buffer, layout: Layout, tag: int, uid: str) -> bytes:
+    """Preamble and File Meta with another value of one UID, the group length corrected.
+
+    Raises DataSetMalformed when File Meta does not hold the element.
     """
     view = memoryview(buffer)
-    if not layout.has_file_meta:
-        return bytes(view[:layout.dataset_start])
-    old = next((element for element in layout.meta_elements if element.tag == 0x00020010), None)
+    old = next((element for element in layout.meta_elements if element.tag == tag), None)
     if old is None:
-        raise DataSetMalformed("File Meta names no transfer syntax")
+        raise DataSetMalformed(f"File Meta does not hold {tag_text(tag)}")
     value = uid.encode("ascii") + b"\0" * (len(uid) % 2)
-    new = element_header_bytes(0x00020010, "UI", len(value), explicit=old.vr is not None, little_endian=True)
+    new = element_header_bytes(tag, "UI", len(value), explicit=old.vr is not None, little_endian=True)
     new += value
     result = bytearray(view[:old.start]) + new + bytes(view[old.end:layout.dataset_start])
     first = layout.meta_elements[0]
