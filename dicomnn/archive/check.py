@@ -200,14 +200,8 @@ class _Rebuild:
             name = line["object"]
             if name not in self.present:
                 continue
+            base = _from_journal(uid, version, line, facts)
             about = self._described(name)
-            came = version.arrival
-            base = Received(
-                sop_instance_uid=uid, digest=came["digest"], object_name=name, object_sha256=line["sha256"],
-                object_size=line["size"], facts=facts, profile=came.get("profile", "lossless"),
-                transfer_syntax_uid=came.get("transfer_syntax_uid", ""), source=came.get("source", ""),
-                calling_ae=came.get("calling_ae", ""), called_ae=came.get("called_ae", ""),
-                peer_address=came.get("peer_address", ""), received_at=came.get("received_at"))
             if about is not None:
                 base = replace(base, sop_class_uid=about.sop_class_uid, attributes=about.attributes,
                                study_instance_uid=about.study_instance_uid,
@@ -258,9 +252,13 @@ class _Rebuild:
             made = self.received(uid, history.current, history.facts)
             if made is None and not deleted:
                 self.report.without_object.append(uid)
+                for version, _ in history.conflicts:
+                    self.report.left.extend(line["object"] for line in version.names
+                                            if line["object"] in self.present)
                 continue
             if made is None:
-                made = self._tombstone(uid, history.current), True
+                last = history.current.names[-1]
+                made = _from_journal(uid, history.current, last, history.facts), True
             received, newest = made
             fallen_back = not newest and history.state is State.CODED
             conflicts = []
@@ -282,11 +280,16 @@ class _Rebuild:
                 before=history.current.arrival["size"], changed_at=history.changed_at,
                 conflicts=conflicts, release=gone)
 
-    def _tombstone(self, uid: str, version: _Version) -> Received:
-        came, last = version.arrival, version.names[-1]
-        return Received(sop_instance_uid=uid, digest=came["digest"], object_name=last["object"],
-                        object_sha256=last["sha256"], object_size=last["size"],
-                        calling_ae=came.get("calling_ae", ""), received_at=came.get("received_at"))
+
+def _from_journal(uid: str, version: _Version, line: Mapping[str, Any], facts: Mapping[str, Any]) -> Received:
+    """What the journal alone says about one object (``line``) of a content."""
+    came = version.arrival
+    texts = ("sop_class_uid", "study_instance_uid", "series_instance_uid", "transfer_syntax_uid", "source",
+             "calling_ae", "called_ae", "peer_address")
+    return Received(
+        sop_instance_uid=uid, digest=came["digest"], object_name=line["object"], object_sha256=line["sha256"],
+        object_size=line["size"], facts=facts, profile=came.get("profile", "lossless"),
+        received_at=came.get("received_at"), **{name: came.get(name, "") for name in texts})
 
 
 def rebuild(store: Store, index: Index, describe: Describe) -> RebuildReport:

@@ -17,11 +17,13 @@ Work = TypeVar("Work")
 
 
 class _Ticket(Generic[Work]):
-    __slots__ = ("done", "error", "result", "work")
+    __slots__ = ("done", "error", "leads", "result", "wake", "work")
 
     def __init__(self, work: Work) -> None:
         self.work = work
+        self.wake = threading.Event()
         self.done = False
+        self.leads = False
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -33,27 +35,44 @@ class CommitQueue(Generic[Work]):
     def __init__(self, commit: Callable[[Sequence[Work]], Sequence[Any]], *, largest: int = 256) -> None:
         self._commit = commit
         self._largest = largest
+        self._lock = threading.Lock()
         self._waiting: deque[_Ticket[Work]] = deque()
-        self._leader = threading.Lock()
-        self.groups = 0                    # for the measurements: commits, and pieces of work in them
+        self._led = False                  # somebody commits, or was told to
+        self.groups = 0                    # for measurements: commits, and pieces of work in them
         self.pieces = 0
 
     def run(self, work: Work) -> Any:
         """The work's own result or exception, after its commit."""
         ticket = _Ticket(work)
-        self._waiting.append(ticket)       # deque: append and popleft are atomic
-        while not ticket.done:
-            with self._leader:
-                if not ticket.done:
+        with self._lock:
+            self._waiting.append(ticket)
+            if not self._led:
+                self._led = ticket.leads = True
+        try:
+            while not ticket.done:
+                if ticket.leads:
                     self._lead()
+                else:
+                    ticket.wake.wait()
+                    ticket.wake.clear()
+        finally:
+            # Each leader leads until its own work is done; then the longest waiting one is woken.
+            with self._lock:
+                if not ticket.done and ticket in self._waiting:
+                    self._waiting.remove(ticket)           # interrupted while it waited
+                if ticket.leads:
+                    ticket.leads = False
+                    self._led = bool(self._waiting)
+                    if self._waiting:
+                        self._waiting[0].leads = True
+                        self._waiting[0].wake.set()
         if ticket.error is not None:
             raise ticket.error
         return ticket.result
 
     def _lead(self) -> None:
-        group: list[_Ticket[Work]] = []
-        while self._waiting and len(group) < self._largest:
-            group.append(self._waiting.popleft())
+        with self._lock:
+            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest))]
         try:
             self._run(group)
         finally:
@@ -61,6 +80,7 @@ class CommitQueue(Generic[Work]):
                 if not ticket.done:
                     ticket.error = ticket.error or RuntimeError("the commit was interrupted")
                     ticket.done = True
+                ticket.wake.set()
 
     def _run(self, group: list[_Ticket[Work]]) -> None:
         if len(group) > 1:

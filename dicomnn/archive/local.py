@@ -119,7 +119,11 @@ class LocalIncoming(Incoming):
         self._size = 0
         self._final: tuple[str, str] | None = None
         self._file: BinaryIO | None = None if foreign else open(path, "xb")   # noqa: SIM115
-        store.hook("store.created")
+        try:
+            store.hook("store.created")
+        except BaseException:
+            self.abort()
+            raise
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         if self._file is None or self._foreign:
@@ -348,6 +352,8 @@ class LocalStore(Store):
                             yield Entry(item.name, stat.st_size, stat.st_mtime)
 
     def default_index_url(self) -> str:
+        with _told_as_store_error("making the index's folder", str(self.root)):
+            self.make_folder(self.root / "index")
         return f"sqlite:///{self.root}/index/index.sqlite"
 
     def free_bytes(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import secrets
 import shutil
 import tempfile
@@ -55,7 +56,11 @@ class _StagedIncoming(Incoming):
         self._store, self._staged = store, staged
         self._name: str | None = None
         self._known: tuple[str, int] | None = None
-        store.hook("store.created")
+        try:
+            store.hook("store.created")
+        except BaseException:
+            self.abort()
+            raise
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         return self._staged.write(data)
@@ -69,11 +74,18 @@ class _StagedIncoming(Incoming):
         return self._known[0] if self._known else self._staged.sha256
 
     def sha256_from(self, offset: int) -> str:
-        return self._staged.sha256_from(offset)
+        if self._name is None:
+            return self._staged.sha256_from(offset)
+        hasher = hashlib.sha256()
+        with self._store.open(self._name) as source:
+            source.seek(offset)
+            while chunk := source.read(1 << 20):
+                hasher.update(chunk)
+        return hasher.hexdigest()
 
     @property
     def path(self) -> Path | None:
-        return self._staged.path
+        return self._staged.path if self._name is None else None
 
     def commit(self) -> str:
         if self._name is not None:

@@ -73,6 +73,8 @@ def _tell(batch: Batch, received: Received, kind: str, uid: str, revision: int) 
     """The journal's line of an arrival: with the objects, enough to make the row again."""
     batch.line("received", uid, revision, kind=kind, object=received.object_name,
                sha256=received.object_sha256, size=received.object_size, digest=received.digest,
+               sop_class_uid=received.sop_class_uid, study_instance_uid=received.study_instance_uid,
+               series_instance_uid=received.series_instance_uid,
                transfer_syntax_uid=received.transfer_syntax_uid, profile=received.profile,
                reason=received.kept_reason, detail=received.kept_detail, facts=clean_json(received.facts),
                source=received.source, calling_ae=received.calling_ae, called_ae=received.called_ae,

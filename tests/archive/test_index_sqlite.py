@@ -1,0 +1,103 @@
+"""The index on SQLite: the suite, the schema, and what the engine was set up to do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, text
+
+from dicomnn.archive import Index, open_index
+from dicomnn.archive.sql.index import SqlIndex
+from dicomnn.archive.sql.schema import metadata
+from dicomnn.errors import IndexFailed
+from tests.archive.conftest import Clock, arrived
+from tests.archive.index_suite import IndexSuite
+
+
+class TestSqliteIndex(IndexSuite):
+    @pytest.fixture
+    def make_index(self, tmp_path: Path, empty_index: Path, clock: Clock) -> Iterator[Callable[..., Index]]:
+        shutil.copy(empty_index, tmp_path / "index.sqlite")
+        opened: list[Index] = []
+
+        def make(**options: object) -> Index:
+            url = f"sqlite:///{tmp_path}/index.sqlite"
+            opened.append(open_index(url, clock=clock, **options))  # type: ignore[arg-type]
+            return opened[-1]
+
+        yield make
+        for index in opened:
+            index.close()
+
+
+def test_migrations_from_nothing_make_exactly_the_schema(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/made/on/open.sqlite"
+    with open_index(url) as index:
+        index.receive(arrived("1.2.3"))
+    with open_index(url) as index:
+        assert index.get("1.2.3").received_uid == "1.2.3"
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+def test_an_index_of_a_later_version_is_refused(tmp_path: Path, empty_index: Path) -> None:
+    path = shutil.copy(empty_index, tmp_path / "index.sqlite")
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(IndexFailed, match="9999") as caught:
+        open_index(f"sqlite:///{path}")
+    assert "newer dicomnn" in caught.value.cure
+
+
+def test_commits_are_durable_when_they_return(tmp_path: Path) -> None:
+    with open_index(f"sqlite:///{tmp_path}/index.sqlite") as index:
+        assert isinstance(index, SqlIndex)
+        with index._engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2, "FULL"
+
+
+@pytest.mark.parametrize("url", ["nonsense", "nosuchdatabase://x/y", "sqlite:////proc/forbidden/index.sqlite"])
+def test_an_index_that_cannot_be_opened_is_a_typed_error(url: str) -> None:
+    with pytest.raises(IndexFailed):
+        open_index(url)
+
+
+def test_a_database_that_fails_is_a_typed_error(tmp_path: Path) -> None:
+    with open_index(f"sqlite:///{tmp_path}/index.sqlite") as index:
+        assert isinstance(index, SqlIndex)
+        with index._engine.connect() as connection:
+            connection.exec_driver_sql("DROP TABLE study")
+            connection.commit()
+        with pytest.raises(IndexFailed, match="no such table"):
+            index.receive(arrived("1.2.3"))
+        assert list(index.instances()) == [], "the whole transaction was undone"
+
+
+def test_hot_questions_are_answered_from_indexes(tmp_path: Path) -> None:
+    """Nothing that a worker, a receiver or a retrieval asks may read a whole table."""
+    with open_index(f"sqlite:///{tmp_path}/index.sqlite") as index:
+        assert isinstance(index, SqlIndex)
+        questions = {
+            "arrival": "SELECT * FROM instance WHERE sop_instance_uid = 'x' OR received_uid = 'x'",
+            "lease": "SELECT * FROM instance WHERE due_at <= 5 ORDER BY due_at, id LIMIT 1",
+            "page": "SELECT * FROM instance WHERE study_instance_uid = 'x' AND id > 7 ORDER BY id LIMIT 5",
+            "release": "SELECT * FROM release WHERE due_at <= 5 ORDER BY due_at, object_name LIMIT 5",
+            "referrer": "SELECT id FROM instance WHERE object_name = 'x'",
+            "stable": "SELECT * FROM study WHERE report_due IS 1 AND last_touched <= 5 "
+                      "ORDER BY last_touched LIMIT 5",
+        }
+        with index._engine.connect() as connection:
+            for name, question in questions.items():
+                plan = connection.exec_driver_sql("EXPLAIN QUERY PLAN " + question).all()
+                told = " | ".join(row[3] for row in plan)
+                assert "SCAN" not in told and "TEMP B-TREE" not in told, f"{name}: {told}"
