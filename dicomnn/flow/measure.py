@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dicomnn.codec.distortion import ssim
 from dicomnn.codec.sample import SampleFormat, stored_values
 from dicomnn.coded.mapping import Mapping
 from dicomnn.coded.original import opened
@@ -86,7 +87,7 @@ def measured(source: Path, coded: Path, models: Models, image: dict[str, Any], *
             for number, (before, after) in enumerate(pairs, 1):
                 values = stored_values(before, kind)
                 window = window or window_of(image, values)
-                frames.append(measure_frame(values, stored_values(after, kind), window, number))
+                frames.append(measure_frame(values, stored_values(after, kind), window, ssim, number))
             assert window is not None
             quality = summarise(frames, kind.bits_stored, window, image.get("rescale_slope"), unit_of(image))
             wanted = {quality.worst_frame or 1: "worst", (len(frames) + 1) // 2: "middle"}

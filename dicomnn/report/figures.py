@@ -154,9 +154,9 @@ def draw(sample: FrameSample) -> Figure:
     colour[..., 1] = np.clip(np.abs(strength), 0, 255) * 0.45
     return Figure(
         sample.series_instance_uid, sample.sop_instance_uid, sample.frame, sample.role, sample.title,
-        *values.shape, identical=largest == 0, by_digest=sample.decoded is None, max_error=largest,
-        amplification=amplification, shrink=shrink, original_png=original, decoded_png=decoded,
-        difference_png=png(colour), histogram=bars(error))
+        values.shape[0], values.shape[1], identical=largest == 0, by_digest=sample.decoded is None,
+        max_error=largest, amplification=amplification, shrink=shrink, original_png=original,
+        decoded_png=decoded, difference_png=png(colour), histogram=bars(error))
 
 
 def grey(values: np.ndarray, window: Window, inverted: bool, shrink: int = 1) -> np.ndarray:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
-from collections.abc import Iterable
-from datetime import UTC, datetime
 from importlib import resources
 
 from dicomnn.report.drawing import escape, histogram, legend, share_bar, size_bar
@@ -19,6 +17,7 @@ from dicomnn.report.study import (
     SeriesRow,
     StudyReport,
     Totals,
+    moment,
     ratio,
     statement,
 )
@@ -60,15 +59,6 @@ def date(text: str) -> str:
     return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdigit() else text
 
 
-def moment(text: str) -> str:
-    """An ISO 8601 time in UTC for reading: seconds, no fraction; anything else as it is."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return text
-    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if time.tzinfo else text
-
-
 def grouped(count: int) -> str:
     """Digits in groups of three."""
     return f"{count:,}".replace(",", "\u202f")
@@ -89,7 +79,7 @@ def render(report: StudyReport) -> str:
     body = "".join((
         _head(report, title), _verdict(report), _cards(report.totals), _completeness(report),
         _conflicts(report),
-        _series(report), _pictures(report.figures), _kept(report), _contenders(report.totals), _words(report),
+        _series(report), _pictures(report), _kept(report), _contenders(report.totals), _words(report),
         _foot(report)))
     return ("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
@@ -140,7 +130,8 @@ def _cards(totals: Totals) -> str:
              (str(totals.instances), "image object" + ("s" if totals.instances != 1 else ""), states)]
     if totals.bits_per_pixel is not None:
         cards.append((number(totals.bits_per_pixel), "bits per pixel",
-                      f"coded in {number(totals.seconds, 1)} s, check included"))
+                      f"coded in {number(totals.seconds, 1)} s, check included" if totals.seconds
+                      else "of the coded image data"))
     return '<div class="cards">' + "".join(
         f'<div class="box"><b>{escape(head)}</b>{escape(text)}<span>{escape(more)}</span></div>'
         for head, text, more in cards) + "</div>"
@@ -263,8 +254,9 @@ def _instance(row: InstanceRow) -> str:
             f'{number(row.seconds)}{" s" if row.seconds else ""}</td></tr>')
 
 
-def _pictures(figures: Iterable[Figure]) -> str:
-    drawn = "".join(_figure(figure) for figure in figures)
+def _pictures(report: StudyReport) -> str:
+    names = {series.series_instance_uid: _series_name(series) for series in report.series}
+    drawn = "".join(_figure(figure, names.get(figure.series_instance_uid, "")) for figure in report.figures)
     return f"<h2>Pictures</h2>{drawn}" if drawn else ""
 
 
@@ -274,11 +266,12 @@ _ROLES = {"only": "the only image of the series", "worst": "the frame that came 
           "middle": "the frame in the middle of the series"}
 
 
-def _figure(figure: Figure) -> str:
+def _figure(figure: Figure, series: str) -> str:
     def picture(label: str, data: bytes, alt: str) -> str:
         encoded = b64encode(data).decode("ascii")
         return (f'<div><span>{label}</span><img alt="{alt}" src="data:image/png;base64,{encoded}"></div>')
 
+    heading = ", ".join(part for part in (series, figure.title) if part)
     shrunk = (f" Pictures are shown at 1/{figure.shrink} of the size; in the third, each point shows the "
               "largest error of the pixels behind it."
               if figure.shrink > 1 else "")
@@ -300,7 +293,7 @@ def _figure(figure: Figure) -> str:
                 f"amplified {number(figure.amplification, 1)} times, so that full colour is "
                 f"{figure.max_error}.{shrunk}")
         amplified = f"Difference, amplified {number(figure.amplification, 1)} ×"
-    return (f'<figure class="box"><h3>{escape(figure.title)}</h3><small>'
+    return (f'<figure class="box"><h3>{escape(heading)}</h3><small>'
             f'{_ROLES.get(figure.role, escape(figure.role))}'
             f', frame {figure.frame}, {figure.columns} × {figure.rows} pixels</small>'
             f'<div class="pictures">{picture("Original", figure.original_png, "original")}'
@@ -360,8 +353,8 @@ def _words(report: StudyReport) -> str:
          "image (or to its 1st to 99th percentile when it names none), and MAX is the width of that window. "
          "∞ means "
          "that there is no error."),
-        ("SSIM", "Structural similarity within the clinical window, on squares of 7 x 7 pixels, from 0 to 1; "
-         "1 means identical."),
+        ("SSIM", "Structural similarity on squares of 7 x 7 pixels, over the range of values of each frame, "
+         "from 0 to 1; 1 means identical."),
         ("Sums", "For a series or a study MSE is the mean over all pixels; the other figures are those of "
                  "the worst "
          "image."),

@@ -56,9 +56,9 @@ class Quality:
     """Errors of one instance against its original, in stored units.
 
     ``psnr_db`` is for MAX = ``psnr_max`` = 2**BitsStored - 1; ``psnr_window_db`` for values clipped to
-    the clinical window with MAX = ``window_width`` (stored units). ``ssim`` (Wang 2004, windows of 7x7)
-    is that of the values clipped to the same window. PSNR is ``inf`` when nothing differs. None: not
-    known. ``max_error_rescaled`` is |slope| * max_error in ``unit`` (HU).
+    the clinical window with MAX = ``window_width`` (stored units). ``ssim`` (Wang 2004, windows of 7x7,
+    each frame's own range of stored values) is that of the worst frame. PSNR is ``inf`` when nothing
+    differs. None: not known. ``max_error_rescaled`` is |slope| * max_error in ``unit`` (HU).
     """
 
     basis: str
@@ -137,7 +137,11 @@ def measure_frame(original: np.ndarray, decoded: np.ndarray, window: Window, sim
     first, second = (np.clip(image.astype(np.int64), low, high) for image in (original, decoded))
     return FrameMeasure(frame, error.size, int(np.square(error).sum()) / error.size,
                         int(np.square(second - first).sum()) / error.size,
-                        similarity(first, second, float(high - low)), int(np.max(np.abs(error))))
+                        similarity(original, decoded, _range(original)), int(np.max(np.abs(error))))
+
+
+def _range(values: np.ndarray) -> float:
+    return float(max(1, int(values.max()) - int(values.min())))
 
 
 def psnr(mse: float, maximum: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any
 
 from dicomnn.errors import DicomnnError
@@ -149,7 +150,7 @@ class Completeness:
             return ("Still growing: the study was touched a short time ago."
                     f"{running} The report will be written again.")
         quiet = f" for {self.quiet_seconds:g} s" if self.quiet_seconds is not None else ""
-        since = self.stable_since.replace("T", " ").replace("Z", " UTC") or "an unknown time"
+        since = moment(self.stable_since) or "an unknown time"
         return (f"Stable since {since}: "
                 f"{closed}nothing more arrived{quiet}. "
                 "Senders do not say how many images a study has: no claim that the study is complete.")
@@ -354,6 +355,15 @@ def statement(totals: Totals) -> str:
         parts.append(f"{_count(totals.conflicts, 'object')} arrived with a UID that was taken by other "
                      "content; see the conflicts.")
     return " ".join(parts) or "Nothing is stored for this study."
+
+
+def moment(text: str) -> str:
+    """An ISO 8601 time in UTC for reading: seconds, no fraction; anything else as it is."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if time.tzinfo else text
 
 
 def ratio(before: int, after: int) -> float | None:
