@@ -1,9 +1,8 @@
 """Where models are found by their id: the released ones that came with dicomnn, then the archive's own
 copies.
 
-A folder of models holds ``<id>/model.bin`` for each model and ``released.json``: ``{"released": ["<id>",
-...]}``, oldest first. Order of release is stated there because file times do not survive a checkout or a
-wheel.
+A folder of models holds ``<id>/model.bin`` for each model and ``released.json``, ``{"models": [ids]}``,
+oldest first. The order is stated there because file times survive neither a checkout nor a wheel.
 """
 
 from __future__ import annotations
@@ -101,9 +100,9 @@ def _released(folder: Path) -> list[str]:
     if not path.is_file():
         return []
     try:
-        released = json.loads(path.read_text(encoding="utf-8"))["released"]
+        released = json.loads(path.read_text(encoding="utf-8"))["models"]
         if not isinstance(released, list) or not all(isinstance(entry, str) for entry in released):
-            raise TypeError("'released' is not a list of ids")
+            raise TypeError("'models' is not a list of ids")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"{path} cannot be read as a list of released models ({error}).") from error
     return released

@@ -56,12 +56,14 @@ def decode(payload: Buffer, models: Models, *, threads: int = 1) -> np.ndarray:
 
 
 def decode_frames(payload: Buffer, models: Models, *, threads: int = 1) -> Iterator[np.ndarray]:
-    """One frame (rows, columns) at a time. The digest of all is checked after the last: only then are they
-    proven.
+    """One frame (rows, columns) at a time.
+
+    All checksums are checked before the first, the digest after the last: only then are the pixels proven.
     """
     view = memoryview(payload)
     layout = parse(view)
     layout.check_end(view)
+    layout.check_tiles(view)
     header = layout.header
     digest = hashlib.sha256()
 

@@ -141,6 +141,13 @@ class Layout:
             raise PayloadCorrupt(f"The checksum of {where} is wrong.", where=where)
         return data
 
+    def check_tiles(self, payload: memoryview) -> None:
+        """The checksums of all tiles, before long work begins. Raises PayloadCorrupt, PayloadTruncated."""
+        frames = [*range(self.header.frames), *self.header.side_frames.tolist()]
+        for plane, frame in enumerate(frames):
+            for tile in range(self.header.grid.count):
+                self.tile_bytes(payload, plane, tile, frame)
+
     def check_end(self, payload: memoryview) -> None:
         """Raises PayloadTruncated (where: the first tile that is missing) or PayloadCorrupt for bytes too
         many.
@@ -301,7 +308,7 @@ def _read_geometry(fixed: tuple[Any, ...]) -> tuple[Grid, int, int]:
     least = frames * (PLANE_RECORD.itemsize + grid.count * TILE_RECORD.itemsize)
     if tables_length < least:
         raise PayloadImplausible(
-            f"{frames} frames of {grid.count} tiles need {least} bytes of tables; the header says {tables_length}."
+            f"{frames} frames of {grid.count} tiles need {least} bytes of tables, not {tables_length}."
         )
     return grid, frames, tables_length
 
