@@ -48,9 +48,10 @@ def read_header(payload: Buffer) -> Header:
 
 def decode(payload: Buffer, models: Models, *, threads: int = 1) -> np.ndarray:
     """All frames: raw words (frames, rows, columns), uint8 or uint16. Their digest has been checked."""
-    header = read_header(payload)
+    view, layout = _whole(payload)
+    header = layout.header
     frames = np.empty((header.frames, header.rows, header.columns), header.sample_format.dtype)
-    for number, words in enumerate(decode_frames(payload, models, threads=threads)):
+    for number, words in enumerate(_frames(layout, view, models, threads)):
         frames[number] = words
     return frames
 
@@ -60,10 +61,20 @@ def decode_frames(payload: Buffer, models: Models, *, threads: int = 1) -> Itera
 
     All checksums are checked before the first, the digest after the last: only then are the pixels proven.
     """
+    view, layout = _whole(payload)
+    yield from _frames(layout, view, models, threads)
+
+
+def _whole(payload: Buffer) -> tuple[memoryview, Layout]:
+    """The payload, nothing missing and every checksum right."""
     view = memoryview(payload)
     layout = parse(view)
     layout.check_end(view)
     layout.check_tiles(view)
+    return view, layout
+
+
+def _frames(layout: Layout, view: memoryview, models: Models, threads: int) -> Iterator[np.ndarray]:
     header = layout.header
     digest = hashlib.sha256()
 

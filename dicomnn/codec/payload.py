@@ -15,7 +15,6 @@ import numpy as np
 
 from dicomnn.codec import packing
 from dicomnn.codec.checksum import crc32c
-from dicomnn.codec.contenders.raw import coded_length
 from dicomnn.codec.profile import EFFORTS, Profile
 from dicomnn.codec.sample import SampleFormat
 from dicomnn.codec.tiles import METHODS, Grid
@@ -371,14 +370,10 @@ def _read_tables(
 
 
 def _check_tiles(methods: np.ndarray, lengths: np.ndarray, planes: np.ndarray, grid: Grid) -> None:
-    """A tile is never longer than plain binary would be, whatever its method."""
+    """A tile of any method is at most as long as a raw one: max(1, bits of the peak) per pixel."""
     if (methods >= len(METHODS)).any():
         raise UnsupportedFormatVersion("A tile of the payload uses a method of a later format.")
-    peaks, plane_kind = np.unique(planes["peak"], return_inverse=True)
-    pixels = grid.pixel_counts()
-    lengths_by_plane = lengths.reshape(planes.size, grid.count)
-    for number, peak in enumerate(peaks.tolist()):
-        longest = np.array([coded_length(int(count), peak) for count in np.unique(pixels)])
-        limit = longest[np.unique(pixels, return_inverse=True)[1]]
-        if (lengths_by_plane[plane_kind == number] > limit).any():
-            raise PayloadImplausible("A tile of the payload claims more bytes than its pixels have.")
+    bits = np.maximum(np.frexp(planes["peak"])[1], 1).astype(np.int64)
+    limits = (np.multiply.outer(bits, grid.pixel_counts()) + 7) // 8
+    if (lengths.reshape(limits.shape) > limits).any():
+        raise PayloadImplausible("A tile of the payload claims more bytes than its pixels have.")

@@ -38,7 +38,7 @@ def small_payload(model: Model) -> bytes:
     noise = rng.normal(0, 1, (5, 256))
     for axis in (0, 1, 0, 1):
         noise = noise + np.roll(noise, 1, axis)
-    frames[0, :, :256] = 2000 + 40 * noise
+    frames[0, :, :256] = 2000 + 6 * noise
     frames[0, :, 256:] = 5
     frames[1] = rng.integers(0, 3, (5, 260)) * 1000
     frames[2] = np.add.outer(np.arange(5), np.arange(260) // 3)
