@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from dicomnn.errors import DuplicateConflict, StoreFailed
 
@@ -127,7 +127,7 @@ class Incoming(ABC):
     def abort(self) -> None:
         """Forget it. Harmless after `commit` and when called twice."""
 
-    def __enter__(self) -> Incoming:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -246,7 +246,7 @@ class Store(ABC):
     def close(self) -> None:
         """Give back this process's scratch folder and handles. Unfinished incoming objects are lost."""
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

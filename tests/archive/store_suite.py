@@ -119,7 +119,8 @@ class StoreSuite:
         with pytest.raises(ObjectMissing), store.pin("0" * 32):
             pass
 
-    @pytest.mark.parametrize("name", ["../../etc/passwd", "", "a/b", "0" * 31, "0" * 32 + "/..", "0" * 32 + "\n"])
+    @pytest.mark.parametrize("name", [
+        "../../etc/passwd", "", "a/b", "0" * 31, "0" * 32 + "/..", "0" * 32 + "\n"])
     def test_no_name_leads_out_of_the_store(self, store: Store, name: str) -> None:
         for ask in (store.open, store.size, store.delete, store.local_path):
             if ask == store.local_path and store.local_path("0" * 32) is None:

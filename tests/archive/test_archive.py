@@ -78,7 +78,8 @@ def test_a_swap_between_index_and_store_is_not_noticed_by_a_reader(
         new_archive: NewArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     with new_archive() as archive:
         store_and_receive(archive, "1.0", b"original")
-        get, swapped = archive.index.get, []
+        get = archive.index.get
+        swapped: list[bool] = []
 
         def swap_after_asking(uid: str) -> object:
             instance = get(uid)

@@ -57,8 +57,8 @@ def seen(index: Index) -> list[dict[str, object]]:
         row = {name: getattr(instance, name) for name in (
             "sop_instance_uid", "received_uid", "state", "reason", "detail", "error_code", "object_name",
             "object_sha256", "object_size", "digest", "before", "model_id", "calling_ae",
-            "transfer_syntax_uid", "received_at", "changed_at", "revision", "profile", "study_instance_uid", "series_instance_uid",
-            "facts")}
+            "transfer_syntax_uid", "received_at", "changed_at", "revision", "profile",
+            "study_instance_uid", "series_instance_uid", "facts")}
         if instance.state is not State.DELETED:
             row["attributes"] = instance.attributes
         if instance.state is State.CODING:

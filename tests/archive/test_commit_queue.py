@@ -73,7 +73,7 @@ def test_one_bad_piece_harms_no_other() -> None:
 def test_an_interrupted_leader_leaves_nobody_waiting() -> None:
     entered = threading.Event()
     go_on = threading.Event()
-    once = []
+    once: list[int] = []
 
     def commit(works: Sequence[int]) -> list[int]:
         if not once:

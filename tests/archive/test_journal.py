@@ -22,8 +22,12 @@ def line(number: int) -> dict[str, object]:
 def test_lines_of_many_threads_are_all_there_and_whole(tmp_path: Path) -> None:
     with LocalStore(tmp_path) as store:
         pen = Journal(store)
-        threads = [threading.Thread(target=lambda start: [pen.append([line(start + i)]) for i in range(10)],
-                                    args=(number * 10,)) for number in range(4)]
+
+        def write(start: int) -> None:
+            for number in range(start, start + 10):
+                pen.append([line(number)])
+
+        threads = [threading.Thread(target=write, args=(number * 10,)) for number in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -56,6 +60,7 @@ def test_after_a_failed_append_nothing_is_written_behind_the_torn_end(
             original(self, data[:-7])
             raise StoreFull("no space")
 
+        assert pen._log is not None
         original = type(pen._log).append
         monkeypatch.setattr(type(pen._log), "append", torn)
         with pytest.raises(StoreFull):

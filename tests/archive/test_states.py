@@ -40,7 +40,8 @@ def test_whatever_a_report_shows_makes_it_due() -> None:
 
 
 def test_a_refused_transition_tells_the_story_and_what_is_allowed() -> None:
-    with pytest.raises(InvalidTransition, match=r"'verified'.*'kept'.*1\.2\.3, revision 7.*retry, replace, delete"):
+    told = r"'verified'.*'kept'.*1\.2\.3, revision 7.*retry, replace, delete"
+    with pytest.raises(InvalidTransition, match=told):
         transition(State.KEPT, Event.VERIFIED, story="1.2.3, revision 7")
 
 

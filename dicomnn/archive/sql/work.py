@@ -30,7 +30,8 @@ def lease(batch: Batch, owner: str, seconds: float, limit: int, attempts: int) -
         if not rows:
             break
         for row in map(dict, rows):
-            if row["attempts"] >= attempts:
+            # A received row may have more attempts than a configuration that was lowered since allows.
+            if row["state"] == State.CODING.value and row["attempts"] >= attempts:
                 give_up(batch, row, LEASE_RAN_OUT,
                         f"{row['attempts']} workers took it and none came back (last: {row['lease_owner']}).")
                 continue
