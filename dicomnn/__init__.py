@@ -32,8 +32,14 @@ def read(path: str | PathLike[str], *, threads: int = 1) -> pydicom.Dataset:
     return open_dataset(Path(path), default_shelf().get, threads=threads)
 
 
-def encode(array: np.ndarray, *, bits_stored: int | None = None, profile: str = "lossless",
-           effort: str = "default", threads: int = 1) -> bytes:
+def encode(
+    array: np.ndarray,
+    *,
+    bits_stored: int | None = None,
+    profile: str = "lossless",
+    effort: str = "default",
+    threads: int = 1,
+) -> bytes:
     """The payload of an image (rows, columns) or (frames, rows, columns) of 8 or 16 bit integers.
 
     `bits_stored` is the number of low bits in use (default: all); `profile` 'lossless' or 'bounded:N'.
@@ -49,17 +55,24 @@ def encode(array: np.ndarray, *, bits_stored: int | None = None, profile: str = 
 
     array = np.asarray(array)
     if array.dtype.kind not in "iu" or array.dtype.itemsize not in (1, 2) or array.ndim not in (2, 3):
-        raise SamplesInvalid(f"an array of {array.ndim} dimensions of {array.dtype} cannot be encoded",
-                             cure="Pass (rows, columns) or (frames, rows, columns) of int8, uint8, int16 or uint16.")
+        raise SamplesInvalid(
+            f"an array of {array.ndim} dimensions of {array.dtype} cannot be encoded",
+            cure="Pass (rows, columns) or (frames, rows, columns) of int8, uint8, int16 or uint16.",
+        )
     bits = array.dtype.itemsize * 8
     stored = bits if bits_stored is None else bits_stored
     words = array.astype(array.dtype.newbyteorder("="), copy=False).view(f"u{bits // 8}")
     shelf = default_shelf()
     payload = encode_frames(
         words[np.newaxis] if words.ndim == 2 else words,
-        SampleFormat(bits_allocated=bits, bits_stored=stored, high_bit=stored - 1, signed=array.dtype.kind == "i"),
-        profile=Profile.parse(profile), model=shelf.newest() if shelf.ids() else None, effort=effort,
-        threads=threads)
+        SampleFormat(
+            bits_allocated=bits, bits_stored=stored, high_bit=stored - 1, signed=array.dtype.kind == "i"
+        ),
+        profile=Profile.parse(profile),
+        model=shelf.newest() if shelf.ids() else None,
+        effort=effort,
+        threads=threads,
+    )
     return bytes(payload)
 
 

@@ -31,8 +31,10 @@ class Commands(click.Group):
         try:
             return getattr(importlib.import_module(f"{__name__}.{module}"), "command", None)
         except ModuleNotFoundError as error:
-            raise click.UsageError(f"'{name}' needs the Python package '{error.name}', which is not installed; "
-                                   f"pip install it, or dicomnn with the extra that brings it.") from error
+            raise click.UsageError(
+                f"'{name}' needs the Python package '{error.name}', which is not installed; "
+                f"pip install it, or dicomnn with the extra that brings it."
+            ) from error
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         try:

@@ -11,7 +11,14 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from dicomnn.cli import one_line
 from dicomnn.flow.files import FileJob, FileResult, run
@@ -21,8 +28,13 @@ SHOWN = {"failed": "red", "skipped": "yellow"}
 
 def jobs_option(function: Any) -> Any:
     """--jobs: worker processes, by default one for each core."""
-    return click.option("--jobs", type=click.IntRange(1, 256), default=_cores(), show_default="all cores",
-                        help="Worker processes.")(function)
+    return click.option(
+        "--jobs",
+        type=click.IntRange(1, 256),
+        default=_cores(),
+        show_default="all cores",
+        help="Worker processes.",
+    )(function)
 
 
 def _cores() -> int:
@@ -33,9 +45,16 @@ def walk(planned: list[FileJob], *, jobs: int, quiet: bool = False) -> list[File
     """Run the jobs; progress with rate and ETA on standard error if that is a terminal. Sorted by name."""
     console = Console(stderr=True, highlight=False)
     results: list[FileResult] = []
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-                   TimeRemainingColumn(), console=console, transient=True,
-                   disable=quiet or not console.is_terminal)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+    )
     sizes = {job.name: job.size for job in planned}
     finished = 0
     under_way: dict[str, float] = {}
@@ -50,8 +69,11 @@ def walk(planned: list[FileJob], *, jobs: int, quiet: bool = False) -> list[File
             results.append(result)
             under_way.pop(result.name, None)
             finished += sizes[result.name]
-            bar.update(task, completed=finished + sum(under_way.values()),
-                       description=f"{len(results)}/{len(planned)} files")
+            bar.update(
+                task,
+                completed=finished + sum(under_way.values()),
+                description=f"{len(results)}/{len(planned)} files",
+            )
             if result.status == "failed" and not quiet:
                 bar.console.print(_line(result), markup=False, soft_wrap=True)
     return sorted(results, key=lambda result: result.name)

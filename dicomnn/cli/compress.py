@@ -16,10 +16,19 @@ EFFORTS = ("fast", "default", "max")
 @click.command("compress")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path), required=False)
-@click.option("--profile", default="lossless", show_default=True,
-              help="keep, lossless, or bounded:N (every stored value within N; marked lossy, new UID).")
-@click.option("--effort", type=click.Choice(EFFORTS), default="default", show_default=True,
-              help="How long the encoder may try; the promise is the same.")
+@click.option(
+    "--profile",
+    default="lossless",
+    show_default=True,
+    help="keep, lossless, or bounded:N (every stored value within N; marked lossy, new UID).",
+)
+@click.option(
+    "--effort",
+    type=click.Choice(EFFORTS),
+    default="default",
+    show_default=True,
+    help="How long the encoder may try; the promise is the same.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist at the target.")
 @jobs_option
 def command(path: Path, out: Path | None, profile: str, effort: str, overwrite: bool, jobs: int) -> None:
@@ -34,5 +43,9 @@ def command(path: Path, out: Path | None, profile: str, effort: str, overwrite: 
     started = time.monotonic()
     profile = str(Profile.parse(profile))
     planned = plan("compress", path, out, profile=profile, effort=effort, jobs=jobs, overwrite=overwrite)
-    finish(walk(planned, jobs=jobs), started=started, verb="compress",
-           target=str(out or default_target("compress", path)))
+    finish(
+        walk(planned, jobs=jobs),
+        started=started,
+        verb="compress",
+        target=str(out or default_target("compress", path)),
+    )

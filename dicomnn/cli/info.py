@@ -12,11 +12,23 @@ from dicomnn.cli import one_line
 from dicomnn.cli._walk import mebibytes, sizes
 
 LABELS = (
-    ("sop_class_uid", "SOP class"), ("sop_instance_uid", "SOP instance"), ("modality", "modality"),
-    ("transfer_syntax_name", "transfer syntax"), ("original_transfer_syntax_name", "received as"),
-    ("image", "image"), ("profile", "profile"), ("exact", "comes back"), ("effort", "effort"),
-    ("model_id", "model"), ("tiles", "tiles"), ("size", "size"), ("bits_per_pixel", "bits per pixel"),
-    ("coded_by", "coded by"), ("eligible", "can be coded"), ("note", "note"))
+    ("sop_class_uid", "SOP class"),
+    ("sop_instance_uid", "SOP instance"),
+    ("modality", "modality"),
+    ("transfer_syntax_name", "transfer syntax"),
+    ("original_transfer_syntax_name", "received as"),
+    ("image", "image"),
+    ("profile", "profile"),
+    ("exact", "comes back"),
+    ("effort", "effort"),
+    ("model_id", "model"),
+    ("tiles", "tiles"),
+    ("size", "size"),
+    ("bits_per_pixel", "bits per pixel"),
+    ("coded_by", "coded by"),
+    ("eligible", "can be coded"),
+    ("note", "note"),
+)
 
 
 @click.command("info")
@@ -47,9 +59,10 @@ def command(file: Path, as_json: bool) -> None:
 def _lines(facts: dict[str, Any]) -> list[str]:
     shown = dict(facts)
     if facts["image"]:
-        shown["image"] = ("{frames} x {rows} x {columns}, {bits_stored} of {bits_allocated} bits, {sign}, "
-                          "{photometric_interpretation}").format(
-            sign="signed" if facts["image"]["signed"] else "unsigned", **facts["image"])
+        shown["image"] = (
+            "{frames} x {rows} x {columns}, {bits_stored} of {bits_allocated} bits, {sign}, "
+            "{photometric_interpretation}"
+        ).format(sign="signed" if facts["image"]["signed"] else "unsigned", **facts["image"])
     if facts["coded"]:
         shown["size"] = sizes(facts["bytes_original"], facts["bytes"])
         shown["tiles"] = ", ".join(f"{count} {name}" for name, count in facts["tiles"].items() if count)
@@ -63,4 +76,5 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         shown["eligible"] = "yes" if facts["eligible"] else f"no: {facts['reason_text']} ({facts['reason']})"
     title = "a coded object" if facts["coded"] else "an ordinary DICOM object"
     return [f"{facts['path']}: {title}"] + [
-        f"  {label + ':':17} {shown[key]}" for key, label in LABELS if shown.get(key) not in (None, "")]
+        f"  {label + ':':17} {shown[key]}" for key, label in LABELS if shown.get(key) not in (None, "")
+    ]

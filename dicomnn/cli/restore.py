@@ -24,5 +24,9 @@ def command(path: Path, out: Path | None, overwrite: bool, jobs: int) -> None:
     """
     started = time.monotonic()
     planned = plan("restore", path, out, jobs=jobs, overwrite=overwrite)
-    finish(walk(planned, jobs=jobs), started=started, verb="restore",
-           target=str(out or default_target("restore", path)))
+    finish(
+        walk(planned, jobs=jobs),
+        started=started,
+        verb="restore",
+        target=str(out or default_target("restore", path)),
+    )

@@ -46,15 +46,30 @@ def as_report(results: list[FileResult]) -> dict[str, object]:
     """The JSON object of ``--json``."""
     counts = Counter(result.status for result in results)
     return {
-        "schema": SCHEMA, "ok": counts["failed"] == 0, "files": len(results), "verified": counts["verified"],
-        "not_coded": counts["not-coded"], "skipped": counts["skipped"], "failed": counts["failed"],
-        "items": [_item(result) for result in results]}
+        "schema": SCHEMA,
+        "ok": counts["failed"] == 0,
+        "files": len(results),
+        "verified": counts["verified"],
+        "not_coded": counts["not-coded"],
+        "skipped": counts["skipped"],
+        "failed": counts["failed"],
+        "items": [_item(result) for result in results],
+    }
 
 
 def _item(result: FileResult) -> dict[str, object]:
     facts = result.facts
     return {
-        "path": result.name, "status": result.status, "code": result.reason, "detail": result.detail,
-        "exact": result.exact, "bytes_original": result.bytes_before, "bytes_coded": result.bytes_after,
-        "dataset_digest": facts.get("dataset_digest"), "file_identical": facts.get("file_identical"),
-        "profile": facts.get("profile"), "model_id": facts.get("model_id"), "seconds": round(result.seconds, 3)}
+        "path": result.name,
+        "status": result.status,
+        "code": result.reason,
+        "detail": result.detail,
+        "exact": result.exact,
+        "bytes_original": result.bytes_before,
+        "bytes_coded": result.bytes_after,
+        "dataset_digest": facts.get("dataset_digest"),
+        "file_identical": facts.get("file_identical"),
+        "profile": facts.get("profile"),
+        "model_id": facts.get("model_id"),
+        "seconds": round(result.seconds, 3),
+    }

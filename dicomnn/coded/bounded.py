@@ -1,18 +1,22 @@
-"""The profile bounded:N: how far the pixels moved."""
+"""The profile bounded:N: a new object beside the original, and how far its pixels moved."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from dicomnn.codec.distortion import ssim
+from dicomnn.codec.decode import decode_frames
+from dicomnn.codec.payload import Payload
 from dicomnn.codec.sample import SampleFormat, stored_values
-
-SSIM_PIXELS = 1 << 22
-"""SSIM of larger frames costs seconds and hundreds of MiB: left to the report."""
+from dicomnn.coded.mapping import Mapping
+from dicomnn.coded.original import Original, native_surroundings
+from dicomnn.coded.spool import spool_file
+from dicomnn.coded.stored import Models
+from dicomnn.dicom.derive import LARGEST, SMALLEST, LossyFacts, derived_surroundings, new_uid
+from dicomnn.dicom.scan import Layout, scan
 
 
 @dataclass
@@ -23,39 +27,89 @@ class Distortion:
     max_error: int = 0
     squares: int = 0
     samples: int = 0
+    frames: int = 0
     worst_frame: int = -1
     worst_mse: float = -1.0
-    ssims: list[float] = field(default_factory=list)
 
     def add(self, original: np.ndarray, decoded: np.ndarray) -> int:
         """Count a frame of raw words; its largest error in stored units, 2^16 when other bits changed."""
         kind = self.sample_format
-        outside = ~np.uint16(kind.mask << kind.shift) if kind.bits_allocated == 16 else ~np.uint8(kind.mask << kind.shift)
-        if np.any((original ^ decoded) & outside):
+        if np.any((original ^ decoded) & ~kind.dtype.type(kind.mask << kind.shift)):
             return 1 << 16
         a, b = stored_values(original, kind), stored_values(decoded, kind)
         errors = np.abs(a - b).astype(np.int64)
         largest, squares = int(errors.max()), int(np.square(errors).sum())
         if squares / errors.size > self.worst_mse:
-            self.worst_frame, self.worst_mse = len(self.ssims), squares / errors.size
+            self.worst_frame, self.worst_mse = self.frames, squares / errors.size
+        self.frames += 1
         self.max_error = max(self.max_error, largest)
         self.squares += squares
         self.samples += errors.size
-        small = errors.size <= SSIM_PIXELS
-        self.ssims.append(ssim(a, b, float(max(1, int(a.max()) - int(a.min())))) if small else math.nan)
         return largest
 
     def facts(self) -> dict[str, Any]:
-        """Plain JSON; PSNR with MAX = 2^BitsStored - 1, SSIM with each frame's own range."""
+        """Plain JSON; PSNR with MAX = 2^BitsStored - 1, None when nothing differs."""
         mse = self.squares / max(1, self.samples)
         peak = self.sample_format.mask
-        known = [value for value in self.ssims if not math.isnan(value)]
         return {
-            "max_error": self.max_error, "mse": mse, "psnr_max": peak,
-            "psnr": 10 * math.log10(peak ** 2 / mse) if mse else None,
-            "ssim_mean": sum(known) / len(known) if known else None, "ssim_min": min(known, default=None),
-            "worst_frame": self.worst_frame}
+            "max_error": self.max_error,
+            "mse": mse,
+            "psnr_max": peak,
+            "psnr": 10 * math.log10(peak**2 / mse) if mse else None,
+            "worst_frame": self.worst_frame,
+        }
 
 
-def derived(*a: Any, **k: Any) -> Any:
-    raise NotImplementedError
+def derived(
+    mapping: Mapping,
+    layout: Layout,
+    original: Original,
+    payload: Payload,
+    bound: int,
+    models: Models,
+    *,
+    threads: int = 1,
+) -> Original:
+    """`original` with the surroundings of its lossy version: new UID, marks, source (PS3.3 C.7.6.1.1.5).
+
+    Raises DataSetMalformed when the data set does not allow it.
+    """
+    smallest, largest = _range(layout, original, payload, models, threads)
+    facts = LossyFacts(
+        bound=bound,
+        ratio=original.shape.total_bytes / len(payload),
+        smallest=smallest,
+        largest=largest,
+        sop_instance_uid=new_uid(),
+    )
+    surroundings = derived_surroundings(mapping.buffer, layout, facts)
+    meta, head, dropped = surroundings.before_dataset, surroundings.head, original.dropped
+    if original.original_transfer_syntax != original.transfer_syntax:
+        raw = meta + head
+        meta, head, dropped = native_surroundings(raw, scan(raw), len(raw))
+    split = len(original.between)
+    return replace(
+        original,
+        meta=meta,
+        head=head,
+        between=surroundings.tail[:split],
+        after=surroundings.tail[split:],
+        exact="bounded",
+        dropped=dropped,
+    )
+
+
+def _range(
+    layout: Layout, original: Original, payload: Payload, models: Models, threads: int
+) -> tuple[int, int]:
+    """Smallest and largest stored value of the decoded pixels; decoded only if the data set names them."""
+    if layout.find(SMALLEST) is None and layout.find(LARGEST) is None:
+        return 0, 0
+    with spool_file(None) as spool:
+        payload.write_to(spool)
+        with Mapping(spool) as written:
+            ranges = []
+            for frame in decode_frames(written.buffer, models, threads=threads):
+                values = stored_values(frame, original.sample_format)
+                ranges.append((int(values.min()), int(values.max())))
+    return min(low for low, _ in ranges), max(high for _, high in ranges)

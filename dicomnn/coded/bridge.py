@@ -55,8 +55,9 @@ def sample_format(image: ImagePixel) -> SampleFormat:
     high = image.high_bit if image.high_bit is not None else stored - 1
     if not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
         stored, high = allocated, allocated - 1
-    return SampleFormat(bits_allocated=allocated, bits_stored=stored, high_bit=high,
-                        signed=image.pixel_representation == 1)
+    return SampleFormat(
+        bits_allocated=allocated, bits_stored=stored, high_bit=high, signed=image.pixel_representation == 1
+    )
 
 
 def geometry(image: ImagePixel) -> Geometry:
@@ -68,7 +69,9 @@ def geometry(image: ImagePixel) -> Geometry:
     values = (frames, image.rows, image.columns, image.bits_allocated)
     if any(value is None or value < 1 for value in values):
         raise DataSetMalformed("Rows, Columns, NumberOfFrames or BitsAllocated is missing or not positive")
-    return Geometry(frames, int(image.rows or 0), int(image.columns or 0), int(image.bits_allocated or 0) // 8)
+    return Geometry(
+        frames, int(image.rows or 0), int(image.columns or 0), int(image.bits_allocated or 0) // 8
+    )
 
 
 def pairs_swapped(*, little_endian: bool, vr: str | None, word_bytes: int) -> bool:
@@ -98,7 +101,7 @@ def swapped(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     swap = PairSwap()
     for piece in pieces:
         for part in range(0, len(piece), CHUNK):
-            yield swap.feed(piece[part:part + CHUNK])
+            yield swap.feed(piece[part : part + CHUNK])
     yield swap.finish()
 
 
@@ -115,7 +118,7 @@ def words(plain: memoryview | bytes, shape: Geometry) -> np.ndarray:
 def plain_bytes(frame: np.ndarray) -> memoryview:
     """One frame of raw words as plain bytes."""
     little = np.ascontiguousarray(frame, dtype=frame.dtype.newbyteorder("<"))
-    return memoryview(little.view(np.uint8).reshape(-1))
+    return little.view(np.uint8).reshape(-1).data
 
 
 def unswapped_spool(source: Mapping, start: int, end: int, folder: Path | None) -> BinaryIO:

@@ -53,21 +53,25 @@ def write_as(source: Path, target: BinaryIO, transfer_syntax: str) -> None:
                 target.write(piece)
             return
         if transfer_syntax not in WRITABLE or transfer_syntax not in offered(layout.transfer_syntax):
-            raise UsageError(f"an object in {syntax(layout.transfer_syntax).name} cannot leave as "
-                             f"{syntax(transfer_syntax).name}", subject=str(source))
+            raise UsageError(
+                f"an object in {syntax(layout.transfer_syntax).name} cannot leave as "
+                f"{syntax(transfer_syntax).name}",
+                subject=str(source),
+            )
         target.write(_converted(mapping.buffer, layout, transfer_syntax, str(source)))
 
 
 def _converted(buffer: memoryview, layout: Layout, wanted: str, subject: str) -> bytes:
     kind = syntax(layout.transfer_syntax)
-    raw = bytes(buffer[layout.dataset_start:])
+    raw = bytes(buffer[layout.dataset_start :])
     if kind.deflated:
         raw = inflate(raw)
         if wanted == EXPLICIT_LITTLE:
             return raw
     try:
         dataset = pydicom.filereader.read_dataset(
-            io.BytesIO(raw), is_implicit_VR=not kind.explicit, is_little_endian=kind.little_endian)
+            io.BytesIO(raw), is_implicit_VR=not kind.explicit, is_little_endian=kind.little_endian
+        )
         dataset.file_meta = pydicom.dataset.FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(kind.uid)
         dataset.set_original_encoding(not kind.explicit, kind.little_endian, dataset._character_set)
@@ -80,8 +84,9 @@ def _converted(buffer: memoryview, layout: Layout, wanted: str, subject: str) ->
             _little_endian(dataset)
         return _written(dataset, wanted)
     except Exception as error:
-        raise DataSetMalformed(f"pydicom cannot write the data set in {syntax(wanted).name} ({error})",
-                               subject=subject) from error
+        raise DataSetMalformed(
+            f"pydicom cannot write the data set in {syntax(wanted).name} ({error})", subject=subject
+        ) from error
 
 
 def inflate(raw: bytes) -> bytes:
@@ -111,8 +116,11 @@ def _decompress(dataset: pydicom.Dataset, subject: str) -> None:
     try:
         dataset.decompress(as_rgb=False, generate_instance_uid=False)
     except Exception as error:  # plugins raise what they like
-        raise FrameUndecodable(f"the pixel data cannot be decompressed ({error})", subject=subject,
-                               cure="Ask for it in the syntax in which it was received.") from error
+        raise FrameUndecodable(
+            f"the pixel data cannot be decompressed ({error})",
+            subject=subject,
+            cure="Ask for it in the syntax in which it was received.",
+        ) from error
     for tag in _ENCAPSULATION:
         if tag in dataset:
             del dataset[tag]

@@ -81,11 +81,12 @@ class Manifest:
         """
         values = _object(bytes(raw))
         version = values.get("format_version")
-        if not _is_count(version):
+        if not isinstance(version, int) or not _is_count(version):
             raise PrivateBlockDamaged("the manifest names no format version")
         if version > FORMAT_VERSION:
             raise UnsupportedFormatVersion(
-                f"the object is of format version {version}, this dicomnn reads up to {FORMAT_VERSION}")
+                f"the object is of format version {version}, this dicomnn reads up to {FORMAT_VERSION}"
+            )
         if values.get("checksum") != _checksum(values):
             raise PrivateBlockDamaged("the manifest does not have the checksum that it names")
         known: dict[str, Any] = {}
@@ -96,7 +97,9 @@ class Manifest:
                 raise PrivateBlockDamaged(f"the manifest lacks '{field.name}'")
             known[field.name] = _checked(field.name, str(field.type), values[field.name])
         if known["exact"] not in EXACTNESS:
-            raise PrivateBlockDamaged(f"the manifest promises '{known['exact']}', which is no known exactness")
+            raise PrivateBlockDamaged(
+                f"the manifest promises '{known['exact']}', which is no known exactness"
+            )
         return cls(**known)
 
 

@@ -56,7 +56,7 @@ class Mapping:
     def chunks(self, start: int, end: int) -> Iterator[memoryview]:
         """The bytes from `start` to `end` in pieces of 1 MiB, dropped behind the reader."""
         for position in range(start, end, CHUNK):
-            piece = self.buffer[position:min(position + CHUNK, end)]
+            piece = self.buffer[position : min(position + CHUNK, end)]
             yield piece
             self.consumed(len(piece))
 
@@ -72,8 +72,9 @@ class Mapping:
     def __enter__(self) -> Mapping:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

@@ -25,13 +25,12 @@ from dicomnn.coded.bridge import (
     unswapped_spool,
     words,
 )
-from dicomnn.coded.file_meta import TRANSFER_SYNTAX, with_uids
 from dicomnn.coded.mapping import Mapping
 from dicomnn.coded.pixel_header import PixelHeader
 from dicomnn.coded.spool import spool_file
 from dicomnn.dicom.attributes import ImagePixel
 from dicomnn.dicom.scan import Element, Layout
-from dicomnn.dicom.splice import choose_group
+from dicomnn.dicom.splice import choose_group, with_transfer_syntax
 from dicomnn.dicom.syntaxes import EXPLICIT_LITTLE
 from dicomnn.errors import DataSetMalformed
 
@@ -75,7 +74,9 @@ class Original:
 
     @property
     def dataset_length(self) -> int:
-        return (len(self.head) + len(self.pixel_header) + self.value_length + len(self.between) + len(self.after))
+        return (
+            len(self.head) + len(self.pixel_header) + self.value_length + len(self.between) + len(self.after)
+        )
 
     def each_frame(self) -> Iterator[np.ndarray]:
         """The original's frames in order; their pages are given back behind the reader."""
@@ -132,8 +133,14 @@ def opened(mapping: Mapping, layout: Layout, image: ImagePixel, *, folder: Path 
             yield _native(mapping, layout, image, element, folder, stack)
 
 
-def _native(mapping: Mapping, layout: Layout, image: ImagePixel, element: Element, folder: Path | None,
-            stack: ExitStack) -> Original:
+def _native(
+    mapping: Mapping,
+    layout: Layout,
+    image: ImagePixel,
+    element: Element,
+    folder: Path | None,
+    stack: ExitStack,
+) -> Original:
     buffer, shape = mapping.buffer, geometry(image)
     swap = pairs_swapped(little_endian=layout.little_endian, vr=element.vr, word_bytes=shape.word_bytes)
     frames_mapping, start, end = mapping, element.value_start, element.end
@@ -144,19 +151,36 @@ def _native(mapping: Mapping, layout: Layout, image: ImagePixel, element: Elemen
     split = start + shape.total_bytes
     group, insert = choose_group(layout)
     return Original(
-        meta=buffer[:layout.dataset_start], head=buffer[layout.dataset_start:element.start],
-        between=buffer[element.end:insert], after=buffer[insert:], group=group,
-        element_header=bytes(buffer[element.start:element.value_start]),
-        pixel_header=bytes(buffer[element.start:element.value_start]),
-        trailing=bytes(frames_mapping.buffer[split:end]), swap=swap,
-        explicit=layout.explicit, little_endian=layout.little_endian,
-        transfer_syntax=layout.transfer_syntax, original_transfer_syntax=layout.transfer_syntax,
-        exact="data-set", dropped=(), shape=shape, sample_format=sample_format(image),
-        frames=words(frames_mapping.buffer[start:split], shape), frames_mapping=frames_mapping)
+        meta=buffer[: layout.dataset_start],
+        head=buffer[layout.dataset_start : element.start],
+        between=buffer[element.end : insert],
+        after=buffer[insert:],
+        group=group,
+        element_header=bytes(buffer[element.start : element.value_start]),
+        pixel_header=bytes(buffer[element.start : element.value_start]),
+        trailing=bytes(frames_mapping.buffer[split:end]),
+        swap=swap,
+        explicit=layout.explicit,
+        little_endian=layout.little_endian,
+        transfer_syntax=layout.transfer_syntax,
+        original_transfer_syntax=layout.transfer_syntax,
+        exact="data-set",
+        dropped=(),
+        shape=shape,
+        sample_format=sample_format(image),
+        frames=words(frames_mapping.buffer[start:split], shape),
+        frames_mapping=frames_mapping,
+    )
 
 
-def _encapsulated(mapping: Mapping, layout: Layout, image: ImagePixel, element: Element, folder: Path | None,
-                  stack: ExitStack) -> Original:
+def _encapsulated(
+    mapping: Mapping,
+    layout: Layout,
+    image: ImagePixel,
+    element: Element,
+    folder: Path | None,
+    stack: ExitStack,
+) -> Original:
     from dicomnn.dicom.encapsulated import decode_frames  # its decoders are heavy, native objects need none
 
     buffer, shape = mapping.buffer, geometry(image)
@@ -171,21 +195,42 @@ def _encapsulated(mapping: Mapping, layout: Layout, image: ImagePixel, element: 
     trailing = b"\0" * (shape.total_bytes % 2)  # PS3.5 8.1.1: the value of a native element is even
     header = PixelHeader("OB" if shape.word_bytes == 1 else "OW", shape.total_bytes + len(trailing))
     group, insert = choose_group(layout)
-    parts, position, dropped = [], layout.dataset_start, []
-    for other in layout.elements:
-        if other.start >= element.start:
-            break
-        if other.tag in ENCAPSULATION:
-            parts.append(bytes(buffer[position:other.start]))
-            position = other.end
-            dropped.append(f"{other.tag:08x}")
-    parts.append(bytes(buffer[position:element.start]))
+    meta, head, dropped = native_surroundings(buffer, layout, element.start)
     return Original(
-        meta=with_uids(buffer[:layout.dataset_start], layout, {TRANSFER_SYNTAX: EXPLICIT_LITTLE}),
-        head=b"".join(parts), between=buffer[element.end:insert], after=buffer[insert:], group=group,
-        element_header=bytes(buffer[element.start:element.value_start]),
-        pixel_header=header.to_bytes(explicit=True, little_endian=True), trailing=trailing, swap=False,
-        explicit=True, little_endian=True, transfer_syntax=EXPLICIT_LITTLE,
-        original_transfer_syntax=layout.transfer_syntax, exact="pixels", dropped=tuple(dropped), shape=shape,
-        sample_format=sample_format(image), frames=words(frames_mapping.buffer, shape),
-        frames_mapping=frames_mapping)
+        meta=meta,
+        head=head,
+        between=buffer[element.end : insert],
+        after=buffer[insert:],
+        group=group,
+        element_header=bytes(buffer[element.start : element.value_start]),
+        pixel_header=header.to_bytes(explicit=True, little_endian=True),
+        trailing=trailing,
+        swap=False,
+        explicit=True,
+        little_endian=True,
+        transfer_syntax=EXPLICIT_LITTLE,
+        original_transfer_syntax=layout.transfer_syntax,
+        exact="pixels",
+        dropped=dropped,
+        shape=shape,
+        sample_format=sample_format(image),
+        frames=words(frames_mapping.buffer, shape),
+        frames_mapping=frames_mapping,
+    )
+
+
+def native_surroundings(
+    raw: bytes | memoryview, layout: Layout, end: int
+) -> tuple[bytes, bytes, tuple[str, ...]]:
+    """(preamble and File Meta, data set up to `end`, what was dropped) of an object that gets native pixels.
+
+    The transfer syntax becomes Explicit VR Little Endian; elements that speak of the encapsulated form go.
+    """
+    parts, position, dropped = [], layout.dataset_start, []
+    for element in layout.elements:
+        if element.tag in ENCAPSULATION and element.end <= end:
+            parts.append(bytes(raw[position : element.start]))
+            position = element.end
+            dropped.append(f"{element.tag:08x}")
+    parts.append(bytes(raw[position:end]))
+    return with_transfer_syntax(raw, layout, EXPLICIT_LITTLE), b"".join(parts), tuple(dropped)

@@ -25,9 +25,13 @@ class PixelHeader:
         order = "<" if little_endian else ">"
         size = cls._size(raw, explicit=explicit)
         if size == 0 or size != len(raw):
-            raise PrivateBlockDamaged("the original Pixel Data header in the private block has an impossible length")
+            raise PrivateBlockDamaged(
+                "the original Pixel Data header in the private block has an impossible length"
+            )
         if struct.unpack_from(order + "HH", raw) != (GROUP, ELEMENT):
-            raise PrivateBlockDamaged("the original Pixel Data header in the private block names another element")
+            raise PrivateBlockDamaged(
+                "the original Pixel Data header in the private block names another element"
+            )
         if not explicit:
             vr, length = None, struct.unpack_from(order + "L", raw, 4)[0]
         elif size == 12:

@@ -53,9 +53,17 @@ class Restored:
     seconds: float
 
 
-def restore(source: Path, target: Path | BinaryIO, models: Models, *, form: Form = "file", threads: int = 1,
-            strict: bool = False, spool_folder: Path | None = None,
-            progress: Progress | None = None) -> Restored:
+def restore(
+    source: Path,
+    target: Path | BinaryIO,
+    models: Models,
+    *,
+    form: Form = "file",
+    threads: int = 1,
+    strict: bool = False,
+    spool_folder: Path | None = None,
+    progress: Progress | None = None,
+) -> Restored:
     """Write the original of the coded object `source` to `target`; memory stays at a few frames.
 
     `form` 'file' gives preamble, File Meta and data set, 'data-set' the data set alone (as C-STORE sends
@@ -77,21 +85,31 @@ def restore(source: Path, target: Path | BinaryIO, models: Models, *, form: Form
         return restored
 
 
-def check(source: Path, models: Models, *, threads: int = 1, strict: bool = False,
-          progress: Progress | None = None) -> Restored:
+def check(
+    source: Path, models: Models, *, threads: int = 1, strict: bool = False, progress: Progress | None = None
+) -> Restored:
     """Everything that ``restore`` checks, without writing anything. Raises what ``restore`` raises."""
     with StoredObject(source) as stored:
         return _restore(stored, None, models, "file", threads, strict, progress, str(source))
 
 
-def _restore(stored: StoredObject, file: BinaryIO | None, models: Models, form: Form, threads: int,
-             strict: bool, progress: Progress | None, subject: str) -> Restored:
+def _restore(
+    stored: StoredObject,
+    file: BinaryIO | None,
+    models: Models,
+    form: Form,
+    threads: int,
+    strict: bool,
+    progress: Progress | None,
+    subject: str,
+) -> Restored:
     started = time.monotonic()
     try:
         if file is not None and form == "file":
             file.write(stored.before_dataset())
-        digest, size = _copy(stored.dataset(stored.frames(models, threads=threads)), file,
-                             stored.dataset_length, progress)
+        digest, size = _copy(
+            stored.dataset(stored.frames(models, threads=threads)), file, stored.dataset_length, progress
+        )
         intact = digest == stored.manifest.dataset_digest
         if not intact and strict:
             raise RestoreMismatch("the pixels are right, but bytes around them are not those that were coded")
@@ -101,14 +119,22 @@ def _restore(stored: StoredObject, file: BinaryIO | None, models: Models, form: 
     promised = stored.manifest.exact
     exact = promised if intact or promised == "bounded" else "pixels"
     return Restored(
-        digest=digest, exact=exact, explanation=_explanation(stored, intact), surroundings_intact=intact,
-        file_identical=intact and meta_intact and promised == "data-set", size=size,
-        transfer_syntax=stored.layout.transfer_syntax, manifest=stored.manifest, header=stored.header,
-        seconds=time.monotonic() - started)
+        digest=digest,
+        exact=exact,
+        explanation=_explanation(stored, intact),
+        surroundings_intact=intact,
+        file_identical=intact and meta_intact and promised == "data-set",
+        size=size,
+        transfer_syntax=stored.layout.transfer_syntax,
+        manifest=stored.manifest,
+        header=stored.header,
+        seconds=time.monotonic() - started,
+    )
 
 
-def _copy(pieces: Iterable[bytes | memoryview], file: BinaryIO | None, total: int,
-          progress: Progress | None) -> tuple[str, int]:
+def _copy(
+    pieces: Iterable[bytes | memoryview], file: BinaryIO | None, total: int, progress: Progress | None
+) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
     for piece in pieces:
         digest.update(piece)
@@ -125,21 +151,32 @@ def _explanation(stored: StoredObject, intact: bool) -> str:
     if intact and manifest.exact == "data-set":
         return "The data set is byte for byte the original."
     if intact and manifest.exact == "bounded":
-        return (f"A derived object: every stored value is within {stored.header.profile.bound} of the original; "
-                "the data set is byte for byte as it was when it was coded.")
+        return (
+            f"A derived object: every stored value is within {stored.header.profile.bound} of the original; "
+            "the data set is byte for byte as it was when it was coded."
+        )
     if intact:
         name = syntax(manifest.original_transfer_syntax).name
-        return (f"The original was received as {name} and comes back uncompressed: every pixel is the original's "
-                "and every other element is unchanged.")
-    pixels = (f"Every stored value is within {stored.header.profile.bound} of the original"
-              if manifest.exact == "bounded" else "Every pixel is the original's (checked by the payload's digest)")
+        return (
+            f"The original was received as {name} and comes back uncompressed: every pixel is the original's "
+            "and every other element is unchanged."
+        )
+    pixels = (
+        f"Every stored value is within {stored.header.profile.bound} of the original"
+        if manifest.exact == "bounded"
+        else "Every pixel is the original's (checked by the payload's digest)"
+    )
     if stored.travelled:
-        how = (f"the object now is in {syntax(stored.layout.transfer_syntax).name}, it was written in "
-               f"{syntax(manifest.transfer_syntax).name}")
+        how = (
+            f"the object now is in {syntax(stored.layout.transfer_syntax).name}, it was written in "
+            f"{syntax(manifest.transfer_syntax).name}"
+        )
     else:
         how = "bytes around the pixels were changed after coding"
-    return (f"{pixels}; the other elements are not byte for byte those that were coded: {how}. "
-            "Expected after a trip through another archive; otherwise fetch another copy.")
+    return (
+        f"{pixels}; the other elements are not byte for byte those that were coded: {how}. "
+        "Expected after a trip through another archive; otherwise fetch another copy."
+    )
 
 
 # ------------------------------------------------------------------ datasets, frames, regions
@@ -162,6 +199,7 @@ def open_dataset(source: Path, models: Models, *, threads: int = 1) -> pydicom.D
 
 def _writable(folder: Path) -> bool:
     import os
+
     return os.access(folder, os.W_OK)
 
 
@@ -186,11 +224,22 @@ def frame(source: Path, number: int, models: Models, *, threads: int = 1) -> np.
         return _owned(decode_frame(stored.payload, models, number, threads=threads))
 
 
-def region(source: Path, number: int, top: int, left: int, height: int, width: int, models: Models, *,
-           threads: int = 1) -> np.ndarray:
-    """(height, width) raw words of frame `number` from row `top` and column `left`; only its tiles are read."""
+def region(
+    source: Path,
+    number: int,
+    top: int,
+    left: int,
+    height: int,
+    width: int,
+    models: Models,
+    *,
+    threads: int = 1,
+) -> np.ndarray:
+    """(height, width) raw words of frame `number` from `top` and `left`; only the tiles there are read."""
     with StoredObject(source) as stored:
-        return _owned(decode_region(stored.payload, models, number, top, left, height, width, threads=threads))
+        return _owned(
+            decode_region(stored.payload, models, number, top, left, height, width, threads=threads)
+        )
 
 
 def _owned(array: np.ndarray) -> np.ndarray:

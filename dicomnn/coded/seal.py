@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,7 +35,13 @@ from dicomnn.dicom.attributes import read_attributes, read_image_pixel
 from dicomnn.dicom.eligibility import REASONS, judge, reason_of
 from dicomnn.dicom.scan import Layout, scan
 from dicomnn.dicom.splice import private_block
-from dicomnn.errors import CodedObjectError, DataSetMalformed, FrameUndecodable, PayloadError, VerificationFailed
+from dicomnn.errors import (
+    CodedObjectError,
+    DataSetMalformed,
+    FrameUndecodable,
+    PayloadError,
+    VerificationFailed,
+)
 from dicomnn.version import library_version
 
 Progress = Callable[[int, int], None]
@@ -69,9 +75,15 @@ class Sealed:
     def facts(self) -> dict[str, Any]:
         """Plain JSON values for index and report."""
         facts: dict[str, Any] = {
-            "kind": self.kind, "reason": self.reason, "detail": self.detail, "note": self.note,
-            "profile": self.profile, "bytes_before": self.bytes_before, "bytes_after": self.bytes_after,
-            "seconds": round(self.seconds, 4)}
+            "kind": self.kind,
+            "reason": self.reason,
+            "detail": self.detail,
+            "note": self.note,
+            "profile": self.profile,
+            "bytes_before": self.bytes_before,
+            "bytes_after": self.bytes_after,
+            "seconds": round(self.seconds, 4),
+        }
         if self.manifest is None or self.header is None:
             return facts
         header, counts = self.header, np.bincount(self.header.tile_methods, minlength=len(METHODS))
@@ -79,31 +91,60 @@ class Sealed:
         facts |= {
             "ratio": round(self.bytes_before / self.bytes_after, 4),
             "bits_per_pixel": round(8 * self.payload_bytes / pixels, 4),
-            "pixel_bytes": self.pixel_bytes, "payload_bytes": self.payload_bytes,
-            "frames": header.frames, "rows": header.rows, "columns": header.columns,
+            "pixel_bytes": self.pixel_bytes,
+            "payload_bytes": self.payload_bytes,
+            "frames": header.frames,
+            "rows": header.rows,
+            "columns": header.columns,
             "tiles": {name: int(count) for name, count in zip(METHODS, counts, strict=True)},
-            "model_id": self.manifest.model_id, "effort": self.manifest.effort, "exact": self.manifest.exact,
-            "pixel_digest": self.manifest.pixel_digest, "dataset_digest": self.manifest.dataset_digest,
+            "model_id": self.manifest.model_id,
+            "effort": self.manifest.effort,
+            "exact": self.manifest.exact,
+            "pixel_digest": self.manifest.pixel_digest,
+            "dataset_digest": self.manifest.dataset_digest,
             "original_dataset_digest": self.manifest.original_dataset_digest,
-            "encode_seconds": round(self.encode_seconds, 4), "verify_seconds": round(self.verify_seconds, 4),
-            "metrics": None if self.distortion is None else self.distortion.facts()}
+            "encode_seconds": round(self.encode_seconds, 4),
+            "verify_seconds": round(self.verify_seconds, 4),
+            "metrics": None if self.distortion is None else self.distortion.facts(),
+        }
         return facts
 
 
-def seal(source: Path, target: Path, *, profile: Profile, model: Model | None, models: Models,
-         effort: str = "default", threads: int = 1, progress: Progress | None = None) -> Sealed:
+@dataclass(frozen=True)
+class _Coder:
+    """How to code: the arguments of ``seal`` that do not change on the way."""
+
+    profile: Profile
+    model: Model | None
+    models: Models
+    effort: str
+    threads: int
+
+
+def seal(
+    source: Path,
+    target: Path,
+    *,
+    profile: Profile,
+    model: Model | None,
+    models: Models,
+    effort: str = "default",
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Sealed:
     """Write the coded form of the DICOM file `source` to `target` and prove it, or say why it is kept.
 
-    `target` is written in place, fsynced, and removed again when anything fails; it does not exist after
-    'kept'. Give a temporary name and rename it. `progress(done, total)` counts bytes of pixels, encoded and
-    verified. Memory: a few frames and the payload.
+    `target` is written in place, fsynced, and removed again when anything fails; after 'kept' it was not
+    touched. Give a temporary name and rename it. `progress(done, total)` counts bytes of pixels, encoded
+    and verified. Memory: a few frames and the payload. Without a `model` the other contenders compete alone.
 
     Raises NotDicom, VerificationFailed, and what the codec raises (CodecError, UnknownModel, UsageError).
     """
     started = time.monotonic()
+    coder = _Coder(profile, model, models, effort, threads)
     with Mapping(source) as mapping:
         try:
-            sealed = _seal(mapping, target, profile, model, models, effort, threads, progress)
+            sealed = _seal(mapping, target, coder, progress)
         except (DataSetMalformed, FrameUndecodable) as error:
             sealed = _kept(mapping, profile, reason_of(error), str(error))
         return replace(sealed, seconds=time.monotonic() - started)
@@ -113,24 +154,45 @@ def _kept(mapping: Mapping, profile: Profile, reason: str, detail: str = "", not
     return Sealed("kept", reason, detail or REASONS[reason], note, str(profile), len(mapping), len(mapping))
 
 
-def _seal(mapping: Mapping, target: Path, profile: Profile, model: Model | None, models: Models, effort: str,
-          threads: int, progress: Progress | None) -> Sealed:
-    buffer = mapping.buffer
+def _seal(mapping: Mapping, target: Path, coder: _Coder, progress: Progress | None) -> Sealed:
+    buffer, wanted = mapping.buffer, coder.profile
     layout = scan(buffer)
     image, attributes = read_image_pixel(buffer, layout), read_attributes(buffer, layout)
-    verdict = judge(layout, image, attributes, profile_kind=profile.kind)
+    verdict = judge(layout, image, attributes, profile_kind=wanted.kind)
     if not verdict.eligible or image is None:
-        return _kept(mapping, profile, verdict.reason or "no-pixel-data", verdict.sentence)
-    note = ""
-    if verdict.profile_kind != profile.kind:
-        note = f"{profile} was asked for. {verdict.sentence}"
-        profile = Profile(verdict.profile_kind)
+        return _kept(mapping, wanted, verdict.reason or "no-pixel-data", verdict.sentence)
     with opened(mapping, layout, image, folder=target.parent) as original:
-        return _code(mapping, layout, original, target, note, profile, model, models, effort, threads, progress)
+        if verdict.profile_kind == wanted.kind:
+            try:
+                return _code(mapping, layout, original, target, coder, progress)
+            except DataSetMalformed as error:
+                if wanted.kind != "bounded":
+                    raise
+                why = str(error)
+        else:
+            why = verdict.sentence
+        lossless = replace(coder, profile=Profile("lossless"))
+        return _code(
+            mapping,
+            layout,
+            original,
+            target,
+            lossless,
+            progress,
+            note=f"{wanted} was asked for, lossless was applied: {why}",
+        )
 
 
-def _code(mapping: Mapping, layout: Layout, original: Original, target: Path, note: str, profile: Profile,
-          model: Model | None, models: Models, effort: str, threads: int, progress: Progress | None) -> Sealed:
+def _code(
+    mapping: Mapping,
+    layout: Layout,
+    original: Original,
+    target: Path,
+    coder: _Coder,
+    progress: Progress | None,
+    *,
+    note: str = "",
+) -> Sealed:
     received = hashlib.sha256()
     for piece in mapping.chunks(layout.dataset_start, len(mapping)):
         received.update(piece)
@@ -141,49 +203,92 @@ def _code(mapping: Mapping, layout: Layout, original: Original, target: Path, no
         if meter.advance(done / total):
             original.frames_mapping.drop()
 
-    payload = encode(original.frames, original.sample_format, profile=profile, model=model, effort=effort,
-                     threads=threads, progress=encoded)
+    payload = encode(
+        original.frames,
+        original.sample_format,
+        profile=coder.profile,
+        model=coder.model,
+        effort=coder.effort,
+        threads=coder.threads,
+        progress=encoded,
+    )
     encode_seconds = time.monotonic() - started
-    if profile.kind == "bounded":
-        original = derived(mapping, layout, original, payload, profile, models, threads=threads)
+    if coder.profile.kind == "bounded":
+        original = derived(
+            mapping, layout, original, payload, coder.profile.bound, coder.models, threads=coder.threads
+        )
         expected = UNKNOWN_DIGEST
     elif original.exact == "data-set":
         expected = received.hexdigest()
     else:
         expected = dataset_digest(original, original.each_frame())
-    manifest = _manifest(original, payload, profile, effort, expected, received.hexdigest(), len(mapping), note,
-                         layout)
+    manifest = _manifest(
+        original,
+        payload,
+        coder,
+        {
+            "bytes_before": len(mapping),
+            "dataset_digest": expected,
+            "note": note,
+            "original_dataset_digest": received.hexdigest(),
+            "original_sop_instance_uid": layout.sop_instance_uid or "",
+        },
+    )
     if manifest.bytes_after >= len(mapping):
-        return _kept(mapping, profile, "not-smaller", note=note)
+        return _kept(mapping, coder.profile, "not-smaller", note=note)
     started = time.monotonic()
     try:
         _write(original, payload, manifest, target)
         del payload
-        manifest, header, distortion = _prove(original, target, manifest, profile, models, threads, meter)
+        manifest, header, distortion = _prove(original, target, manifest, coder, meter)
     except BaseException:
         with suppress(OSError):
             target.unlink()
         raise
-    return Sealed("coded", None, "", note, str(profile), len(mapping), manifest.bytes_after,
-                  original.shape.total_bytes, manifest.payload_length, manifest, header, distortion,
-                  encode_seconds, time.monotonic() - started)
+    return Sealed(
+        "coded",
+        None,
+        "",
+        note,
+        str(coder.profile),
+        len(mapping),
+        manifest.bytes_after,
+        original.shape.total_bytes,
+        manifest.payload_length,
+        manifest,
+        header,
+        distortion,
+        encode_seconds,
+        time.monotonic() - started,
+    )
 
 
 # ------------------------------------------------------------------ writing
-def _manifest(original: Original, payload: Payload, profile: Profile, effort: str, expected: str, received: str,
-              bytes_before: int, note: str, layout: Layout) -> Manifest:
+def _manifest(original: Original, payload: Payload, coder: _Coder, known: dict[str, Any]) -> Manifest:
     header = parse(memoryview(payload.parts[0])).header
     manifest = Manifest(
-        format_version=FORMAT_VERSION, library_version=library_version(),
-        time=datetime.now(timezone.utc).isoformat(timespec="seconds"), profile=str(profile), effort=effort,
-        model_id=header.model_id, exact=original.exact, bytes_before=bytes_before, bytes_after=0,
-        pixel_bytes=original.shape.total_bytes, payload_length=len(payload),
-        pixel_digest=header.pixel_digest.hex(), dataset_digest=expected, original_dataset_digest=received,
-        file_meta_digest=hashlib.sha256(original.meta).hexdigest(), dataset_length=original.dataset_length,
-        pixel_data_offset=len(original.head), pixel_data_length=original.value_length,
-        transfer_syntax=original.transfer_syntax, explicit=original.explicit,
-        little_endian=original.little_endian, original_transfer_syntax=original.original_transfer_syntax,
-        original_sop_instance_uid=layout.sop_instance_uid or "", dropped=original.dropped, note=note)
+        format_version=FORMAT_VERSION,
+        library_version=library_version(),
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        profile=str(coder.profile),
+        effort=coder.effort,
+        model_id=header.model_id,
+        exact=original.exact,
+        bytes_after=0,
+        pixel_bytes=original.shape.total_bytes,
+        payload_length=len(payload),
+        pixel_digest=header.pixel_digest.hex(),
+        file_meta_digest=hashlib.sha256(original.meta).hexdigest(),
+        dataset_length=original.dataset_length,
+        pixel_data_offset=len(original.head),
+        pixel_data_length=original.value_length,
+        transfer_syntax=original.transfer_syntax,
+        explicit=original.explicit,
+        little_endian=original.little_endian,
+        original_transfer_syntax=original.original_transfer_syntax,
+        dropped=original.dropped,
+        **known,
+    )
     while True:  # the size of the file depends on the digits of the size
         size = _file_size(original, manifest)
         if size == manifest.bytes_after:
@@ -192,9 +297,15 @@ def _manifest(original: Original, payload: Payload, profile: Profile, effort: st
 
 
 def _block(original: Original, manifest: Manifest) -> tuple[bytes, bytes]:
-    return private_block(original.group, payload_length=manifest.payload_length, manifest=manifest.to_bytes(),
-                         element_header=original.element_header, trailing=original.trailing,
-                         explicit=original.explicit, little_endian=original.little_endian)
+    return private_block(
+        original.group,
+        payload_length=manifest.payload_length,
+        manifest=manifest.to_bytes(),
+        element_header=original.element_header,
+        trailing=original.trailing,
+        explicit=original.explicit,
+        little_endian=original.little_endian,
+    )
 
 
 def _file_size(original: Original, manifest: Manifest) -> int:
@@ -216,16 +327,18 @@ def _write(original: Original, payload: Payload, manifest: Manifest, target: Pat
 
 def _write_part(file: BinaryIO, part: memoryview | bytes) -> None:
     for start in range(0, len(part), CHUNK):
-        file.write(part[start:start + CHUNK])
+        file.write(part[start : start + CHUNK])
 
 
 # ------------------------------------------------------------------ proving
-def _prove(original: Original, target: Path, manifest: Manifest, profile: Profile, models: Models, threads: int,
-           meter: _Meter) -> tuple[Manifest, Header, Distortion | None]:
+def _prove(
+    original: Original, target: Path, manifest: Manifest, coder: _Coder, meter: _Meter
+) -> tuple[Manifest, Header, Distortion | None]:
     """Decode `target`, compare everything; returns the manifest as it stands in the file.
 
     Raises VerificationFailed.
     """
+    profile = coder.profile
     distortion = Distortion(original.sample_format) if profile.kind == "bounded" else None
     expected = DatasetDigest(original)
     restored = hashlib.sha256()
@@ -234,7 +347,7 @@ def _prove(original: Original, target: Path, manifest: Manifest, profile: Profil
             if stored.manifest != manifest:
                 raise VerificationFailed("the manifest was not read back as it was written")
             header = stored.header
-            decoded = stored.frames(models, threads=threads)
+            decoded = stored.frames(coder.models, threads=coder.threads)
             for piece in stored.dataset(_compared(decoded, original, profile, distortion, expected, meter)):
                 restored.update(piece)
     except PayloadError as error:
@@ -252,8 +365,14 @@ def _prove(original: Original, target: Path, manifest: Manifest, profile: Profil
     return manifest, header, None
 
 
-def _compared(decoded: Iterator[np.ndarray], original: Original, profile: Profile, distortion: Distortion | None,
-              expected: DatasetDigest, meter: _Meter) -> Iterator[np.ndarray]:
+def _compared(
+    decoded: Iterator[np.ndarray],
+    original: Original,
+    profile: Profile,
+    distortion: Distortion | None,
+    expected: DatasetDigest,
+    meter: _Meter,
+) -> Iterator[np.ndarray]:
     """The decoded frames, each compared with the original's before it is passed on."""
     number = 0
     for number, (frame, wanted) in enumerate(zip(decoded, original.each_frame(), strict=True), 1):

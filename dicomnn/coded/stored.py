@@ -42,7 +42,9 @@ class StoredObject:
             self._open()
         except DicomnnError as error:
             self.mapping.close()
-            raise error.about(str(source)) if isinstance(source, Path) else error
+            if isinstance(source, Path):
+                error.about(str(source))
+            raise
         except BaseException:
             self.mapping.close()
             raise
@@ -52,13 +54,16 @@ class StoredObject:
         self.layout = scan(buffer)
         self.block = find_block(buffer, self.layout)
         if self.layout.inflated is not None:
-            raise PrivateBlockDamaged("the coded object came back as a deflated data set",
-                                      cure="Convert it to Explicit VR Little Endian and restore it then.")
+            raise PrivateBlockDamaged(
+                "the coded object came back as a deflated data set",
+                cure="Convert it to Explicit VR Little Endian and restore it then.",
+            )
         self.manifest = Manifest.from_bytes(self.block.manifest)
         if len(self.block.payload) < self.manifest.payload_length:
             raise PayloadTruncated(
-                f"the payload has {len(self.block.payload)} of its {self.manifest.payload_length} bytes")
-        self.payload = self.block.payload[:self.manifest.payload_length]
+                f"the payload has {len(self.block.payload)} of its {self.manifest.payload_length} bytes"
+            )
+        self.payload = self.block.payload[: self.manifest.payload_length]
         self.header: Header = read_header(self.payload)
         self.word_bytes = self.header.sample_format.bits_allocated // 8
         self.trailing = self._trailing()
@@ -86,8 +91,11 @@ class StoredObject:
     def travelled(self) -> bool:
         """Whether the object came back in another transfer syntax than it was written in."""
         layout, manifest = self.layout, self.manifest
-        return ((layout.transfer_syntax, layout.explicit, layout.little_endian)
-                != (manifest.transfer_syntax, manifest.explicit, manifest.little_endian))
+        return (layout.transfer_syntax, layout.explicit, layout.little_endian) != (
+            manifest.transfer_syntax,
+            manifest.explicit,
+            manifest.little_endian,
+        )
 
     def _trailing(self) -> bytes:
         """The bytes of Pixel Data beyond the frames, without the padding of the element that carries them."""
@@ -95,28 +103,33 @@ class StoredObject:
         if wanted < 0:
             raise PrivateBlockDamaged(
                 f"the payload holds {self.frames_length} bytes of pixel data, more than the "
-                f"{self.manifest.pixel_data_length} that the manifest speaks of")
+                f"{self.manifest.pixel_data_length} that the manifest speaks of"
+            )
         there = bytes(self.block.trailing)
         if len(there) != wanted + wanted % 2:
             raise PrivateBlockDamaged(
-                f"{wanted} bytes of pixel data beyond the frames were coded, the private block has {len(there)}")
+                f"{wanted} bytes of pixel data beyond the frames were coded, the block has {len(there)}"
+            )
         return there[:wanted]
 
     def _pixel_header(self) -> bytes:
         """The header of the restored Pixel Data element in the transfer syntax that the object has now."""
         layout, manifest = self.layout, self.manifest
-        original = PixelHeader.parse(self.block.element_header, explicit=manifest.explicit,
-                                     little_endian=manifest.little_endian)
+        original = PixelHeader.parse(
+            self.block.element_header, explicit=manifest.explicit, little_endian=manifest.little_endian
+        )
         if original.length is not None and original.length != self.value_length:
             raise PrivateBlockDamaged(
                 f"the manifest speaks of {self.value_length} bytes of pixel data, the original element had "
-                f"{original.length}")
+                f"{original.length}"
+            )
         if original.length is not None and not self.travelled:
             return bytes(self.block.element_header)
         vr = original.vr if original.length is not None else None
         vr = vr or ("OB" if self.word_bytes == 1 and layout.explicit else "OW")
-        return PixelHeader(vr, self.value_length).to_bytes(explicit=layout.explicit,
-                                                           little_endian=layout.little_endian)
+        return PixelHeader(vr, self.value_length).to_bytes(
+            explicit=layout.explicit, little_endian=layout.little_endian
+        )
 
     def _segments(self) -> list[tuple[int, int]]:
         """What is left of the data set without the private block, as (start, end), in order."""
@@ -152,7 +165,7 @@ class StoredObject:
 
     # ------------------------------------------------------------------ the stream
     def frames(self, models: Models, *, threads: int = 1) -> Iterator[np.ndarray]:
-        """The decoded frames, (rows, columns) raw words each; the payload's own digest is checked at the end."""
+        """The frames, (rows, columns) raw words each; the payload's own digest is checked at the end."""
         for frame in decode_frames(self.payload, models, threads=threads):
             yield frame
             self.mapping.consumed(frame.nbytes)
@@ -175,8 +188,9 @@ class StoredObject:
             yield from self._value(frames)
 
     def _value(self, frames: Iterable[np.ndarray]) -> Iterator[bytes | memoryview]:
-        vr = PixelHeader.parse(self.pixel_header, explicit=self.layout.explicit,
-                               little_endian=self.layout.little_endian).vr
+        vr = PixelHeader.parse(
+            self.pixel_header, explicit=self.layout.explicit, little_endian=self.layout.little_endian
+        ).vr
         plain = _plain(frames, self.trailing)
         if pairs_swapped(little_endian=self.layout.little_endian, vr=vr, word_bytes=self.word_bytes):
             return swapped(plain)
@@ -184,7 +198,7 @@ class StoredObject:
 
     def before_dataset(self) -> memoryview:
         """Preamble and File Meta, empty for a bare data set."""
-        return self.mapping.buffer[:self.layout.dataset_start]
+        return self.mapping.buffer[: self.layout.dataset_start]
 
     def file_meta_intact(self) -> bool:
         """Whether preamble and File Meta are the bytes that were there when the object was coded."""
@@ -197,8 +211,9 @@ class StoredObject:
     def __enter__(self) -> StoredObject:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         del self.payload, self.block
         self.close()
 

@@ -62,8 +62,16 @@ OnProgress = Callable[[FileJob, int, int], None]
 
 
 # ------------------------------------------------------------------ which files, and where to
-def plan(action: str, source: Path, out: Path | None, *, profile: str = "lossless", effort: str = "default",
-         jobs: int = 1, overwrite: bool = False) -> list[FileJob]:
+def plan(
+    action: str,
+    source: Path,
+    out: Path | None,
+    *,
+    profile: str = "lossless",
+    effort: str = "default",
+    jobs: int = 1,
+    overwrite: bool = False,
+) -> list[FileJob]:
     """The jobs for a file or a folder.
 
     `action` is 'compress', 'restore' (`out` is where to, see ``default_target``) or 'verify' (`out` is the
@@ -84,10 +92,20 @@ def plan(action: str, source: Path, out: Path | None, *, profile: str = "lossles
         there = out
         if there is not None and (source.is_dir() or (there.is_dir() and action != "verify")):
             there = there / name
-        planned.append(FileJob(
-            action=action, name=name, source=path, size=path.stat().st_size if path.is_file() else 0,
-            target=there if action != "verify" else None, original=there if action == "verify" else None,
-            profile=profile, effort=effort, threads=threads, overwrite=overwrite))
+        planned.append(
+            FileJob(
+                action=action,
+                name=name,
+                source=path,
+                size=path.stat().st_size if path.is_file() else 0,
+                target=there if action != "verify" else None,
+                original=there if action == "verify" else None,
+                profile=profile,
+                effort=effort,
+                threads=threads,
+                overwrite=overwrite,
+            )
+        )
     return planned
 
 
@@ -134,19 +152,26 @@ def work(job: FileJob, tell: Tell) -> FileResult:
         if not job.source.is_file():
             return FileResult(job.name, "skipped", "not-a-file", "Not a regular file, or a broken link.")
         if job.target is not None and job.target.exists() and not job.overwrite:
-            return _failed(job, "exists", f"{job.target} exists already. What to do: name another target, or "
-                                          "allow overwriting.")
+            return _failed(
+                job,
+                "exists",
+                f"{job.target} exists already. What to do: name another target, or allow overwriting.",
+            )
         return _ACTIONS[job.action](job, tell)
     except NotDicom as error:
         return FileResult(job.name, "skipped", error.code, _sentence(error, job), bytes_before=job.size)
     except DicomnnError as error:
         return _failed(job, error.code, _sentence(error, job))
     except OSError as error:
-        return _failed(job, "os", f"{error.strerror or error}. What to do: check the disk and the permissions.")
+        return _failed(
+            job, "os", f"{error.strerror or error}. What to do: check the disk and the permissions."
+        )
     except MemoryError:
         return _failed(job, "memory", "Not enough memory. What to do: use fewer jobs at a time.")
     except Exception as error:  # a fault of ours must not end the walk over the other files
-        return _failed(job, "internal", f"{type(error).__name__}: {error}. What to do: please report this case.")
+        return _failed(
+            job, "internal", f"{type(error).__name__}: {error}. What to do: please report this case."
+        )
 
 
 def _compress(job: FileJob, tell: Tell) -> FileResult:
@@ -159,20 +184,40 @@ def _compress(job: FileJob, tell: Tell) -> FileResult:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path_beside(target) as temporary:
-            sealed = seal(job.source, temporary, profile=Profile.parse(job.profile), model=_model(),
-                          models=shelf.get, effort=job.effort, threads=job.threads, progress=tell)
+            sealed = seal(
+                job.source,
+                temporary,
+                profile=Profile.parse(job.profile),
+                model=_model(),
+                models=shelf.get,
+                effort=job.effort,
+                threads=job.threads,
+                progress=tell,
+            )
             if sealed.kind == "kept":
                 shutil.copyfile(job.source, temporary)
     except (NotDicom, UsageError, OSError):
         raise
     except Exception as error:
         _copy(job.source, target)
-        code, text = ((error.code, _sentence(error, job)) if isinstance(error, DicomnnError) else
-                      ("internal", f"{type(error).__name__}: {error}. What to do: please report this case."))
+        code, text = (
+            (error.code, _sentence(error, job))
+            if isinstance(error, DicomnnError)
+            else ("internal", f"{type(error).__name__}: {error}. What to do: please report this case.")
+        )
         return _failed(job, code, f"{text} The original was copied unchanged.", after=job.size)
     after = sealed.bytes_after if sealed.kind == "coded" else job.size
-    return FileResult(job.name, sealed.kind, sealed.reason or "", sealed.detail, job.size, after,
-                      sealed.manifest.exact if sealed.manifest else "", sealed.seconds, sealed.facts())
+    return FileResult(
+        job.name,
+        sealed.kind,
+        sealed.reason or "",
+        sealed.detail,
+        job.size,
+        after,
+        sealed.manifest.exact if sealed.manifest else "",
+        sealed.seconds,
+        sealed.facts(),
+    )
 
 
 def _restore(job: FileJob, tell: Tell) -> FileResult:
@@ -184,17 +229,39 @@ def _restore(job: FileJob, tell: Tell) -> FileResult:
         restored = restore(job.source, target, _shelf().get, threads=job.threads, progress=tell)
     except NotCoded:
         _copy(job.source, target)
-        return FileResult(job.name, "copied", "not-coded", "An ordinary DICOM file, copied unchanged.",
-                          job.size, job.size, "data-set")
+        return FileResult(
+            job.name,
+            "copied",
+            "not-coded",
+            "An ordinary DICOM file, copied unchanged.",
+            job.size,
+            job.size,
+            "data-set",
+        )
     except DataSetMalformed as error:
         if _mentions_us(job.source):
             raise
         _copy(job.source, target)
-        return FileResult(job.name, "copied", error.code, "Never coded because it is malformed; copied unchanged.",
-                          job.size, job.size, "data-set")
-    return FileResult(job.name, "restored", "" if restored.surroundings_intact else "surroundings-changed",
-                      restored.explanation, job.size, target.stat().st_size, restored.exact, restored.seconds,
-                      {"dataset_digest": restored.digest, "file_identical": restored.file_identical})
+        return FileResult(
+            job.name,
+            "copied",
+            error.code,
+            "Never coded because it is malformed; copied unchanged.",
+            job.size,
+            job.size,
+            "data-set",
+        )
+    return FileResult(
+        job.name,
+        "restored",
+        "" if restored.surroundings_intact else "surroundings-changed",
+        restored.explanation,
+        job.size,
+        target.stat().st_size,
+        restored.exact,
+        restored.seconds,
+        {"dataset_digest": restored.digest, "file_identical": restored.file_identical},
+    )
 
 
 def _verify(job: FileJob, tell: Tell) -> FileResult:
@@ -212,21 +279,36 @@ def _verify(job: FileJob, tell: Tell) -> FileResult:
     problem = differs(job.source, job.original, restored) if job.original else ""
     if problem:
         return _failed(job, "restore-mismatch", problem)
-    return FileResult(job.name, "verified", "" if restored.surroundings_intact else "surroundings-changed",
-                      restored.explanation, restored.manifest.bytes_before, job.size, restored.exact,
-                      restored.seconds,
-                      {"dataset_digest": restored.digest, "file_identical": restored.file_identical,
-                       "profile": restored.manifest.profile, "model_id": restored.manifest.model_id})
+    return FileResult(
+        job.name,
+        "verified",
+        "" if restored.surroundings_intact else "surroundings-changed",
+        restored.explanation,
+        restored.manifest.bytes_before,
+        job.size,
+        restored.exact,
+        restored.seconds,
+        {
+            "dataset_digest": restored.digest,
+            "file_identical": restored.file_identical,
+            "profile": restored.manifest.profile,
+            "model_id": restored.manifest.model_id,
+        },
+    )
 
 
 _ACTIONS: dict[str, Callable[[FileJob, Tell], FileResult]] = {
-    "compress": _compress, "restore": _restore, "verify": _verify}
+    "compress": _compress,
+    "restore": _restore,
+    "verify": _verify,
+}
 
 
 # ------------------------------------------------------------------ small parts
 @cache
 def _shelf() -> Shelf:
     from dicomnn.shelf import default_shelf
+
     return default_shelf()
 
 
@@ -247,6 +329,7 @@ def _must_be_dicom(source: Path) -> None:
     """Raises NotDicom before a folder is made for what will be skipped."""
     from dicomnn.coded.mapping import Mapping
     from dicomnn.dicom.scan import scan
+
     with Mapping(source) as mapping, suppress(DataSetMalformed):
         scan(mapping.buffer)
 
@@ -260,6 +343,7 @@ def _copy(source: Path, target: Path) -> None:
 def _mentions_us(source: Path) -> bool:
     """Whether a file that cannot be parsed was once coded: then it is damaged, not merely odd."""
     from dicomnn.coded.mapping import Mapping
+
     with Mapping(source) as mapping:
         tail = b""
         for chunk in mapping.chunks(0, len(mapping)):

@@ -30,9 +30,14 @@ class _Worker(Generic[Job]):
     """The job in hand, if any."""
 
 
-def run_jobs(jobs: Sequence[Job], work: Callable[[Job, Tell], Result], *, workers: int,
-             died: Callable[[Job, str], Result],
-             progress: Callable[[Job, int, int], None] | None = None) -> Iterator[Result]:
+def run_jobs(
+    jobs: Sequence[Job],
+    work: Callable[[Job, Tell], Result],
+    *,
+    workers: int,
+    died: Callable[[Job, str], Result],
+    progress: Callable[[Job, int, int], None] | None = None,
+) -> Iterator[Result]:
     """Results of `work(job, tell)` as they come, in no particular order.
 
     `work` is a module-level function and must not raise; `died(job, why)` makes the result of a job whose

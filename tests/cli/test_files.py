@@ -62,7 +62,8 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     runs = {
         "compress": dicomnn("compress", study, root / "coded", "--jobs", 2),
         "restore": dicomnn("restore", root / "coded", root / "back", "--jobs", 1),
-        "verify": dicomnn("verify", "--json", "--jobs", 1, root / "coded", study)}
+        "verify": dicomnn("verify", "--json", "--jobs", 1, root / "coded", study),
+    }
     return {"root": root, "study": study, **runs}
 
 
@@ -135,8 +136,14 @@ def test_existing_files_are_not_overwritten_unasked(trees: dict[str, Any], tmp_p
 
 
 def test_verify_finds_an_original_that_is_another(trees: dict[str, Any]) -> None:
-    result = dicomnn("verify", "--json", "--jobs", 1, trees["root"] / "coded" / "series0" / "0.dcm",
-                     trees["study"] / "series1" / "1.dcm")
+    result = dicomnn(
+        "verify",
+        "--json",
+        "--jobs",
+        1,
+        trees["root"] / "coded" / "series0" / "0.dcm",
+        trees["study"] / "series1" / "1.dcm",
+    )
     assert result.exit_code == 1
     assert json.loads(result.stdout)["items"][0]["code"] == "restore-mismatch"
 
@@ -153,17 +160,20 @@ def test_info_tells_both_forms(trees: dict[str, Any]) -> None:
 
 
 # ------------------------------------------------------------------ usage
-@pytest.mark.parametrize("arguments, words", [
-    (["compress", "{root}/absent"], "there is no file"),
-    (["compress", "{root}", "{root}"], "never replaced in place"),
-    (["compress", "{root}", "{root}/below"], "inside of each other"),
-    (["compress", "{root}", "--profile", "lossy:ratio=5"], "later version"),
-    (["compress", "{root}", "--profile", "small"], "no profile"),
-    (["compress", "{root}", "--effort", "huge"], "huge"),
-    (["verify", "{root}", "{root}/a.txt"], "mirrors"),
-    (["info", "{root}/absent"], "there is no file"),
-    (["nonsense"], "Commands: "),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["compress", "{root}/absent"], "there is no file"),
+        (["compress", "{root}", "{root}"], "never replaced in place"),
+        (["compress", "{root}", "{root}/below"], "inside of each other"),
+        (["compress", "{root}", "--profile", "lossy:ratio=5"], "later version"),
+        (["compress", "{root}", "--profile", "small"], "no profile"),
+        (["compress", "{root}", "--effort", "huge"], "huge"),
+        (["verify", "{root}", "{root}/a.txt"], "mirrors"),
+        (["info", "{root}/absent"], "there is no file"),
+        (["nonsense"], "Commands: "),
+    ],
+)
 def test_wrong_usage_is_a_sentence_and_exit_code_2(arguments: list[str], words: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     result = dicomnn(*[argument.format(root=tmp_path) for argument in arguments])
@@ -182,12 +192,20 @@ def test_an_error_is_one_line_even_when_the_name_is_hostile(tmp_path: Path) -> N
 def test_help_lists_the_commands_without_importing_heavy_things() -> None:
     import subprocess
     import sys
+
     listed = subprocess.run(
-        [sys.executable, "-c", "import sys, dicomnn, dicomnn.cli\n"
-         "from click.testing import CliRunner\n"
-         "print(CliRunner().invoke(dicomnn.cli.main, ['--help']).output)\n"
-         "print('heavy:', sorted({'torch', 'numba', 'imagecodecs'} & set(sys.modules)))"],
-        capture_output=True, text=True, check=True).stdout
+        [
+            sys.executable,
+            "-c",
+            "import sys, dicomnn, dicomnn.cli\n"
+            "from click.testing import CliRunner\n"
+            "print(CliRunner().invoke(dicomnn.cli.main, ['--help']).output)\n"
+            "print('heavy:', sorted({'torch', 'numba', 'imagecodecs'} & set(sys.modules)))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert all(name in listed for name in ("compress", "restore", "verify", "info"))
     assert "heavy: []" in listed
 
@@ -205,6 +223,7 @@ def test_targets_mirror_the_tree(tmp_path: Path) -> None:
 def work_or_die(job: int, tell: Any) -> str:
     import os
     import signal
+
     tell(1, 2)
     if job % 3 == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -213,8 +232,15 @@ def work_or_die(job: int, tell: Any) -> str:
 
 def test_a_worker_that_dies_takes_only_its_own_job_with_it() -> None:
     told: list[int] = []
-    results = sorted(run_jobs(range(5), work_or_die, workers=2, died=lambda job, why: f"dead {job} {why}",
-                              progress=lambda job, done, total: told.append(job)))
+    results = sorted(
+        run_jobs(
+            range(5),
+            work_or_die,
+            workers=2,
+            died=lambda job, why: f"dead {job} {why}",
+            progress=lambda job, done, total: told.append(job),
+        )
+    )
     assert [result[:6] for result in results] == ["dead 1", "dead 4", "done 0", "done 2", "done 3"]
     assert "SIGKILL" in results[0]
     assert sorted(told) == [0, 1, 2, 3, 4]

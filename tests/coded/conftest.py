@@ -20,19 +20,35 @@ from dicomnn.errors import UnknownModel
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
 
-def smooth_image(frames: int = 1, rows: int = 64, columns: int = 48, *, bits: int = 12, seed: int = 1) -> np.ndarray:
+def smooth_image(
+    frames: int = 1, rows: int = 64, columns: int = 48, *, bits: int = 12, seed: int = 1
+) -> np.ndarray:
     """(frames, rows, columns) uint16 of a smooth object with a little noise: any codec makes it smaller."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:rows, 0:columns]
     top = (1 << bits) - 1
-    image = [top * (0.4 + 0.3 * np.sin((x + 3 * f) / 9.0) * np.cos(y / 11.0)) + random.normal(0, top / 800, x.shape)
-             for f in range(frames)]
+    image = [
+        top * (0.4 + 0.3 * np.sin((x + 3 * f) / 9.0) * np.cos(y / 11.0))
+        + random.normal(0, top / 800, x.shape)
+        for f in range(frames)
+    ]
     return np.clip(np.rint(image), 0, top).astype(np.uint16)
 
 
-def make_file(path: Path, words: np.ndarray, *, syntax: str = ExplicitVRLittleEndian, vr: str = "OW",
-              bits_stored: int = 12, signed: bool = False, extra: bytes = b"", changes: dict[str, Any] | None = None,
-              tail: Callable[[Dataset], None] | None = None, sop_class: str = CT, modality: str = "CT") -> Path:
+def make_file(
+    path: Path,
+    words: np.ndarray,
+    *,
+    syntax: str = ExplicitVRLittleEndian,
+    vr: str = "OW",
+    bits_stored: int = 12,
+    signed: bool = False,
+    extra: bytes = b"",
+    changes: dict[str, Any] | None = None,
+    tail: Callable[[Dataset], None] | None = None,
+    sop_class: str = CT,
+    modality: str = "CT",
+) -> Path:
     """A Part 10 file whose Pixel Data are the raw `words` (frames, rows, columns), then `extra` bytes."""
     dataset = Dataset()
     dataset.SpecificCharacterSet = "ISO_IR 100"
@@ -66,8 +82,9 @@ def make_file(path: Path, words: np.ndarray, *, syntax: str = ExplicitVRLittleEn
     dataset.file_meta.MediaStorageSOPClassUID = sop_class
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.file_meta.ImplementationClassUID = "1.2.826.0.1.3680043.10.2"
-    dataset.save_as(path, enforce_file_format=True, implicit_vr=uid.is_implicit_VR,
-                    little_endian=uid.is_little_endian)
+    dataset.save_as(
+        path, enforce_file_format=True, implicit_vr=uid.is_implicit_VR, little_endian=uid.is_little_endian
+    )
     return path
 
 
@@ -77,8 +94,14 @@ def no_models(model_id: str) -> Any:
 
 def seal_it(source: Path, target: Path | None = None, *, profile: str = "lossless", **options: Any) -> Sealed:
     """`source` sealed without a learned model beside it, as <name>.coded."""
-    return seal(source, target or source.with_suffix(".coded"), profile=Profile.parse(profile), model=None,
-                models=no_models, **options)
+    return seal(
+        source,
+        target or source.with_suffix(".coded"),
+        profile=Profile.parse(profile),
+        model=None,
+        models=no_models,
+        **options,
+    )
 
 
 def sha256(raw: bytes) -> str:

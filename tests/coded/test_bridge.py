@@ -14,10 +14,24 @@ from dicomnn.dicom.attributes import ImagePixel
 from dicomnn.errors import DataSetMalformed
 
 IMAGE = ImagePixel(
-    rows=4, columns=6, number_of_frames=None, samples_per_pixel=1, photometric_interpretation="MONOCHROME2",
-    bits_allocated=16, bits_stored=12, high_bit=11, pixel_representation=1, planar_configuration=None,
-    lossy_image_compression=None, rescale_slope=None, rescale_intercept=None, rescale_type=None,
-    window_center=None, window_width=None, pixel_padding_value=None)
+    rows=4,
+    columns=6,
+    number_of_frames=None,
+    samples_per_pixel=1,
+    photometric_interpretation="MONOCHROME2",
+    bits_allocated=16,
+    bits_stored=12,
+    high_bit=11,
+    pixel_representation=1,
+    planar_configuration=None,
+    lossy_image_compression=None,
+    rescale_slope=None,
+    rescale_intercept=None,
+    rescale_type=None,
+    window_center=None,
+    window_width=None,
+    pixel_padding_value=None,
+)
 
 
 def test_image_pixel_module_becomes_the_sample_format() -> None:

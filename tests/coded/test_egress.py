@@ -37,20 +37,27 @@ def opened(raw: bytes, syntax: Any) -> pydicom.Dataset:
 
 def data_set_of(path: Path) -> bytes:
     raw = path.read_bytes()
-    return raw[raw.index(b"\x08\x00\x05\x00CS"):]
+    return raw[raw.index(b"\x08\x00\x05\x00CS") :]
 
 
 def test_the_received_syntax_leaves_as_the_bytes_it_came_in(ct: Path) -> None:
     assert sent(ct, ExplicitVRLittleEndian) == data_set_of(ct)
-    assert offered(ExplicitVRBigEndian) == (ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+    assert offered(ExplicitVRBigEndian) == (
+        ExplicitVRBigEndian,
+        ExplicitVRLittleEndian,
+        ImplicitVRLittleEndian,
+    )
     assert offered("1.2.3.4") == ("1.2.3.4",)
 
 
-@pytest.mark.parametrize("source", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless])
+@pytest.mark.parametrize(
+    "source", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless]
+)
 @pytest.mark.parametrize("wanted", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
 @pytest.mark.parametrize("bits", [8, 12])
 def test_every_value_and_pixel_survives_the_change_of_syntax(
-        source: Any, wanted: Any, bits: int, tmp_path: Path, kit: Any) -> None:
+    source: Any, wanted: Any, bits: int, tmp_path: Path, kit: Any
+) -> None:
     words = kit.smooth_image(2, 21, 33, bits=bits)
     words = words.astype(np.uint8) if bits == 8 else words
     native = ExplicitVRLittleEndian if source == RLELossless else source

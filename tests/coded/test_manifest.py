@@ -11,12 +11,31 @@ from dicomnn.coded.manifest import Manifest, checked_text
 from dicomnn.errors import PrivateBlockDamaged, UnsupportedFormatVersion
 
 MANIFEST = Manifest(
-    format_version=1, library_version="1", time="2025-01-01T00:00:00+00:00", profile="lossless", effort="default",
-    model_id="", exact="data-set", bytes_before=10, bytes_after=9, pixel_bytes=4, payload_length=3,
-    pixel_digest="a" * 64, dataset_digest="b" * 64, original_dataset_digest="b" * 64, file_meta_digest="c" * 64,
-    dataset_length=8, pixel_data_offset=2, pixel_data_length=4, transfer_syntax="1.2.840.10008.1.2.1",
-    explicit=True, little_endian=True, original_transfer_syntax="1.2.840.10008.1.2.1", dropped=("7fe00001",),
-    note="für später")
+    format_version=1,
+    library_version="1",
+    time="2025-01-01T00:00:00+00:00",
+    profile="lossless",
+    effort="default",
+    model_id="",
+    exact="data-set",
+    bytes_before=10,
+    bytes_after=9,
+    pixel_bytes=4,
+    payload_length=3,
+    pixel_digest="a" * 64,
+    dataset_digest="b" * 64,
+    original_dataset_digest="b" * 64,
+    file_meta_digest="c" * 64,
+    dataset_length=8,
+    pixel_data_offset=2,
+    pixel_data_length=4,
+    transfer_syntax="1.2.840.10008.1.2.1",
+    explicit=True,
+    little_endian=True,
+    original_transfer_syntax="1.2.840.10008.1.2.1",
+    dropped=("7fe00001",),
+    note="für später",
+)
 
 
 def changed(**values: Any) -> bytes:
@@ -54,10 +73,25 @@ def test_a_later_format_version_is_refused_with_a_cure() -> None:
     assert "newer dicomnn" in caught.value.cure
 
 
-@pytest.mark.parametrize("raw", [
-    b"", b"not json", b"[1]", b"\xff\xfe", b'{"format_version": 1}', b'{"format_version": true}', b"{" * 5000,
-    changed(bytes_before="10"), changed(bytes_before=-1), changed(exact="perhaps"), changed(dropped="x"),
-    changed(explicit=1), changed(profile=None), b" " * ((1 << 20) + 1)])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"not json",
+        b"[1]",
+        b"\xff\xfe",
+        b'{"format_version": 1}',
+        b'{"format_version": true}',
+        b"{" * 5000,
+        changed(bytes_before="10"),
+        changed(bytes_before=-1),
+        changed(exact="perhaps"),
+        changed(dropped="x"),
+        changed(explicit=1),
+        changed(profile=None),
+        b" " * ((1 << 20) + 1),
+    ],
+)
 def test_anything_but_a_manifest_is_a_damaged_block(raw: bytes) -> None:
     with pytest.raises(PrivateBlockDamaged):
         Manifest.from_bytes(raw)

@@ -87,7 +87,7 @@ def test_a_dataset_of_either_form_has_the_pixels(ct: Path, coded: Path, kit: Any
 def test_a_bare_data_set_can_be_opened_with_its_pixels(ct: Path, tmp_path: Path, kit: Any) -> None:
     raw = ct.read_bytes()
     bare = tmp_path / "bare"
-    bare.write_bytes(raw[raw.index(b"\x08\x00\x05\x00CS"):])
+    bare.write_bytes(raw[raw.index(b"\x08\x00\x05\x00CS") :])
     assert np.array_equal(open_dataset(bare, kit.no_models).pixel_array, pydicom.dcmread(ct).pixel_array)
 
 
@@ -99,12 +99,19 @@ def test_an_ordinary_file_is_said_not_to_be_coded(ct: Path, tmp_path: Path, kit:
 
 # ------------------------------------------------------------------ after a trip through another archive
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
-def test_another_transfer_syntax_keeps_the_pixels_and_is_explained(syntax: Any, coded: Path, ct: Path, kit: Any) -> None:
+def test_another_transfer_syntax_keeps_the_pixels_and_is_explained(
+    syntax: Any, coded: Path, ct: Path, kit: Any
+) -> None:
     def to_syntax(dataset: pydicom.Dataset) -> None:
         dataset.file_meta.TransferSyntaxUID = syntax
 
-    travelled = edited(coded, to_syntax, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian,
-                       force_encoding=True)
+    travelled = edited(
+        coded,
+        to_syntax,
+        implicit_vr=syntax.is_implicit_VR,
+        little_endian=syntax.is_little_endian,
+        force_encoding=True,
+    )
     back = travelled.with_suffix(".back")
     restored = restore(travelled, back, kit.no_models)
     assert restored.exact == "pixels" and not restored.surroundings_intact
@@ -114,7 +121,9 @@ def test_another_transfer_syntax_keeps_the_pixels_and_is_explained(syntax: Any, 
     assert np.array_equal(opened.pixel_array, pydicom.dcmread(ct).pixel_array)
 
 
-def test_an_element_changed_by_another_archive_is_told_and_strictly_refused(coded: Path, ct: Path, kit: Any) -> None:
+def test_an_element_changed_by_another_archive_is_told_and_strictly_refused(
+    coded: Path, ct: Path, kit: Any
+) -> None:
     travelled = edited(coded, lambda dataset: setattr(dataset, "PatientID", "another"))
     back = travelled.with_suffix(".back")
     restored = restore(travelled, back, kit.no_models)
@@ -153,18 +162,20 @@ def test_a_block_that_lost_a_part_is_named_with_a_cure(tag: int, coded: Path, ki
 
 
 # ------------------------------------------------------------------ damage and lies
-def test_any_flipped_byte_is_an_error_or_told_and_never_reaches_the_target(coded: Path, ct: Path, kit: Any) -> None:
+def test_any_flipped_byte_is_an_error_or_told_and_never_reaches_the_target(
+    coded: Path, ct: Path, kit: Any
+) -> None:
     raw, target = coded.read_bytes(), coded.with_suffix(".back")
     start, length = payload_of(coded)
     positions = {*range(start - 40, start + 160, 3), *range(start + length - 8, len(raw), 5)}
     for position in sorted(positions):
-        coded.write_bytes(raw[:position] + bytes([raw[position] ^ 0x01]) + raw[position + 1:])
+        coded.write_bytes(raw[:position] + bytes([raw[position] ^ 0x01]) + raw[position + 1 :])
         try:
             restored = restore(coded, target, kit.no_models)
         except DicomnnError:
             assert not target.exists(), position
             continue
-        pixels = ct.read_bytes()[-64 * 48 * 2:]
+        pixels = ct.read_bytes()[-64 * 48 * 2 :]
         assert target.read_bytes().endswith(pixels), position
         assert start + length <= position or position < start, position
         if restored.exact == "data-set":
@@ -186,7 +197,7 @@ def test_a_claim_of_huge_frames_is_refused_before_anything_is_allocated(coded: P
     raw = bytearray(coded.read_bytes())
     start, _ = payload_of(coded)
     struct.pack_into("<2H", raw, start + 12, 65535, 65535)
-    raw[start + 22:start + 26] = struct.pack("<L", 10000)
+    raw[start + 22 : start + 26] = struct.pack("<L", 10000)
     coded.write_bytes(raw)
     with pytest.raises(PayloadError) as caught:
         check(coded, kit.no_models)
@@ -204,7 +215,9 @@ def test_a_payload_of_a_newer_format_is_refused(coded: Path, kit: Any) -> None:
         check(spliced(coded, b"DNNP\x01", b"DNNP\x63"), kit.no_models)
 
 
-def test_a_payload_that_needs_an_unknown_model_says_which(coded: Path, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_payload_that_needs_an_unknown_model_says_which(
+    coded: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from dicomnn.coded import stored
 
     def asks(payload: Any, models: Any, *, threads: int = 1) -> Any:
@@ -230,7 +243,9 @@ def test_the_payload_of_another_image_is_refused(tmp_path: Path, coded: Path, ki
 def test_a_wrong_pixel_length_is_refused(coded: Path, kit: Any) -> None:
     manifest = json.loads(pydicom.dcmread(coded)[MANIFEST].value)
     manifest["pixel_data_length"] += 2
-    travelled = edited(coded, lambda dataset: dataset.add_new(MANIFEST, "UT", checked_text(manifest).decode()))
+    travelled = edited(
+        coded, lambda dataset: dataset.add_new(MANIFEST, "UT", checked_text(manifest).decode())
+    )
     with pytest.raises(PrivateBlockDamaged, match="beyond the frames"):
         check(travelled, kit.no_models)
 
@@ -238,7 +253,7 @@ def test_a_wrong_pixel_length_is_refused(coded: Path, kit: Any) -> None:
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 def test_an_object_that_was_cut_off_is_refused(share: float, coded: Path, kit: Any) -> None:
     raw = coded.read_bytes()
-    coded.write_bytes(raw[:int(len(raw) * share)])
+    coded.write_bytes(raw[: int(len(raw) * share)])
     with pytest.raises(DicomnnError):
         restore(coded, coded.with_suffix(".back"), kit.no_models)
     assert not coded.with_suffix(".back").exists()

@@ -34,6 +34,7 @@ def own_group(*groups: int) -> Any:
     def add(dataset: Dataset) -> None:
         for group in groups:
             dataset.private_block(group, "THEIRS", create=True).add_new(1, "OB", b"their own bytes.")
+
     return add
 
 
@@ -57,8 +58,14 @@ CASES: dict[str, tuple[tuple[int, ...], int, dict[str, Any]]] = {
     "own-7fe1": ((1, 64, 48), 12, {"tail": own_group(0x7FE1)}),
     "own-7fe1-7fe3": ((1, 64, 48), 12, {"tail": own_group(0x7FE1, 0x7FE3)}),
     "own-7fe3": ((1, 64, 48), 12, {"tail": own_group(0x7FE3)}),
-    "own-7fe1-padding-implicit": ((1, 64, 48), 12, {
-        "syntax": ImplicitVRLittleEndian, "tail": lambda dataset: (own_group(0x7FE1)(dataset), padding(dataset))}),
+    "own-7fe1-padding-implicit": (
+        (1, 64, 48),
+        12,
+        {
+            "syntax": ImplicitVRLittleEndian,
+            "tail": lambda dataset: (own_group(0x7FE1)(dataset), padding(dataset)),
+        },
+    ),
     "16-bits": ((1, 64, 48), 16, {"bits_stored": 16}),
 }
 
@@ -111,7 +118,8 @@ def test_the_stored_object_is_a_dicom_file_that_keeps_every_other_element(coded:
 
 
 def test_losslessly_encapsulated_pixels_come_back_uncompressed_and_the_rest_unchanged(
-        tmp_path: Path, kit: Any) -> None:
+    tmp_path: Path, kit: Any
+) -> None:
     words = kit.smooth_image(2, 63, 33)
     native = kit.make_file(tmp_path / "native.dcm", words, tail=padding)
     packed = pydicom.dcmread(native)
@@ -123,7 +131,10 @@ def test_losslessly_encapsulated_pixels_come_back_uncompressed_and_the_rest_unch
     restored = restore(tmp_path / "rle.coded", tmp_path / "back.dcm", kit.no_models)
     back = pydicom.dcmread(tmp_path / "back.dcm")
     assert back.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
-    assert back.file_meta.FileMetaInformationGroupLength == pydicom.dcmread(native).file_meta.FileMetaInformationGroupLength
+    assert (
+        back.file_meta.FileMetaInformationGroupLength
+        == pydicom.dcmread(native).file_meta.FileMetaInformationGroupLength
+    )
     assert np.array_equal(back.pixel_array, words)
     assert "RLE Lossless" in restored.explanation and not restored.file_identical
     del back.PixelData, packed.PixelData
@@ -146,10 +157,18 @@ def test_noise_is_kept_because_it_does_not_become_smaller(tmp_path: Path, kit: A
     assert not (tmp_path / "a.coded").exists()
 
 
-@pytest.mark.parametrize("case, reason", [
-    ("deflated", "deflated-dataset"), ("colour", "colour"), ("short", "pixel-data-short"),
-    ("lying", "frames-inconsistent")])
-def test_what_cannot_be_coded_is_kept_with_its_reason(case: str, reason: str, tmp_path: Path, kit: Any) -> None:
+@pytest.mark.parametrize(
+    "case, reason",
+    [
+        ("deflated", "deflated-dataset"),
+        ("colour", "colour"),
+        ("short", "pixel-data-short"),
+        ("lying", "frames-inconsistent"),
+    ],
+)
+def test_what_cannot_be_coded_is_kept_with_its_reason(
+    case: str, reason: str, tmp_path: Path, kit: Any
+) -> None:
     words, path = kit.smooth_image(), tmp_path / "a.dcm"
     if case == "deflated":
         kit.make_file(path, words, syntax=DeflatedExplicitVRLittleEndian)
@@ -180,7 +199,8 @@ def test_what_is_not_dicom_is_said_to_be_so(tmp_path: Path, kit: Any) -> None:
 
 @pytest.mark.parametrize("damage", ["pixel", "header"])
 def test_a_wrong_decoder_is_found_out_and_nothing_is_left(
-        damage: str, ct: Path, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    damage: str, ct: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     genuine = stored_module.decode_frames
 
     def wrong(payload: memoryview, models: Any, *, threads: int = 1) -> Any:
@@ -198,7 +218,9 @@ def test_a_wrong_decoder_is_found_out_and_nothing_is_left(
     assert not ct.with_suffix(".coded").exists()
 
 
-def test_bytes_spoilt_on_their_way_to_the_disk_are_found_out(ct: Path, kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_spoilt_on_their_way_to_the_disk_are_found_out(
+    ct: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from dicomnn.codec.payload import Payload
 
     def spoil(self: Payload, file: Any) -> None:
@@ -221,6 +243,7 @@ def test_progress_ends_at_its_total_and_never_goes_back(ct: Path, kit: Any) -> N
 
 def test_facts_are_plain_json(ct: Path, kit: Any) -> None:
     import json
+
     facts = json.loads(json.dumps(kit.seal(ct).facts()))
     assert facts["kind"] == "coded" and sum(facts["tiles"].values()) == 1
     assert facts["ratio"] == pytest.approx(facts["bytes_before"] / facts["bytes_after"], abs=1e-3)
@@ -228,12 +251,21 @@ def test_facts_are_plain_json(ct: Path, kit: Any) -> None:
 
 def test_a_profile_is_required(ct: Path, tmp_path: Path, kit: Any) -> None:
     with pytest.raises(UsageError):
-        seal(ct, tmp_path / "x", profile=Profile.parse("lossless"), model=None, models=kit.no_models, effort="huge")
+        seal(
+            ct,
+            tmp_path / "x",
+            profile=Profile.parse("lossless"),
+            model=None,
+            models=kit.no_models,
+            effort="huge",
+        )
     assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("place", ["before", "behind"])
-def test_elements_out_of_order_come_back_where_they_stood(place: str, ct: Path, tmp_path: Path, kit: Any) -> None:
+def test_elements_out_of_order_come_back_where_they_stood(
+    place: str, ct: Path, tmp_path: Path, kit: Any
+) -> None:
     raw = ct.read_bytes()
     pixel_data = raw.index(b"\xe0\x7f\x10\x00OW")
     late, early = b"\xe5\x7f\x10\x00LO\x06\x00THEIRS", b"\x08\x00\x70\x00LO\x04\x00made"
