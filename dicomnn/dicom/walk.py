@@ -69,8 +69,8 @@ class Encoding:
 class Budget:
     """Counts elements and items over a whole walk. Raises DataSetMalformed beyond the limit."""
 
-    def __init__(self, limit: int = MAX_ELEMENTS) -> None:
-        self.left = limit
+    def __init__(self) -> None:
+        self.left = MAX_ELEMENTS
 
     def spend(self) -> None:
         self.left -= 1

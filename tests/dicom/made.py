@@ -34,7 +34,9 @@ class Writer:
 
     def element(self, tag: int, vr: str, value: bytes | str | int, *, length: int | None = None) -> bytes:
         if isinstance(value, int):
-            value = struct.pack(self.order + ("L" if vr == "UL" else "H"), value & (2 ** 32 - 1 if vr == "UL" else 65535))
+            value = struct.pack(
+                self.order + ("L" if vr == "UL" else "H"), value & (2**32 - 1 if vr == "UL" else 65535)
+            )
         if isinstance(value, str):
             value = value.encode("latin-1")
             value += (b"\0" if vr == "UI" else b" ") * (len(value) % 2)
@@ -57,7 +59,9 @@ class Writer:
         return self.element(tag, vr, body + self.tag(0xFFFEE0DD) + b"\0" * 4, length=UNDEFINED)
 
 
-def part10(transfer_syntax: str, dataset: bytes, *, uid: str = "1.2.3.4", preamble: bytes = b"\0" * 128) -> bytes:
+def part10(
+    transfer_syntax: str, dataset: bytes, *, uid: str = "1.2.3.4", preamble: bytes = b"\0" * 128
+) -> bytes:
     """A Part 10 file around a data set."""
     writer = Writer()
     meta = writer.element(0x00020001, "OB", b"\0\1") + writer.element(0x00020002, "UI", CT)
@@ -68,16 +72,24 @@ def part10(transfer_syntax: str, dataset: bytes, *, uid: str = "1.2.3.4", preamb
 def header_elements(writer: Writer, **changes: object) -> dict[int, bytes]:
     """The elements before Pixel Data of a small CT image, by tag; `changes` replace values by keyword."""
     values: dict[str, tuple[int, str, object]] = {
-        "SOPClassUID": (0x00080016, "UI", CT), "SOPInstanceUID": (0x00080018, "UI", "1.2.3.4"),
-        "Modality": (0x00080060, "CS", "CT"), "PatientName": (0x00100010, "PN", "Made^One"),
-        "PatientID": (0x00100020, "LO", "M1"), "StudyInstanceUID": (0x0020000D, "UI", "1.2.3"),
-        "SeriesInstanceUID": (0x0020000E, "UI", "1.2.3.1"), "InstanceNumber": (0x00200013, "IS", "7"),
+        "SOPClassUID": (0x00080016, "UI", CT),
+        "SOPInstanceUID": (0x00080018, "UI", "1.2.3.4"),
+        "Modality": (0x00080060, "CS", "CT"),
+        "PatientName": (0x00100010, "PN", "Made^One"),
+        "PatientID": (0x00100020, "LO", "M1"),
+        "StudyInstanceUID": (0x0020000D, "UI", "1.2.3"),
+        "SeriesInstanceUID": (0x0020000E, "UI", "1.2.3.1"),
+        "InstanceNumber": (0x00200013, "IS", "7"),
         "SamplesPerPixel": (0x00280002, "US", 1),
         "PhotometricInterpretation": (0x00280004, "CS", "MONOCHROME2"),
-        "PlanarConfiguration": (0x00280006, "US", None), "NumberOfFrames": (0x00280008, "IS", None),
-        "Rows": (0x00280010, "US", 4), "Columns": (0x00280011, "US", 6),
-        "BitsAllocated": (0x00280100, "US", 16), "BitsStored": (0x00280101, "US", 12),
-        "HighBit": (0x00280102, "US", 11), "PixelRepresentation": (0x00280103, "US", 0),
+        "PlanarConfiguration": (0x00280006, "US", None),
+        "NumberOfFrames": (0x00280008, "IS", None),
+        "Rows": (0x00280010, "US", 4),
+        "Columns": (0x00280011, "US", 6),
+        "BitsAllocated": (0x00280100, "US", 16),
+        "BitsStored": (0x00280101, "US", 12),
+        "HighBit": (0x00280102, "US", 11),
+        "PixelRepresentation": (0x00280103, "US", 0),
         "LossyImageCompression": (0x00282110, "CS", None),
     }
     unknown = set(changes) - set(values)
@@ -90,8 +102,16 @@ def header_elements(writer: Writer, **changes: object) -> dict[int, bytes]:
     return elements
 
 
-def image(transfer_syntax: str, *, pixels: bytes = bytes(range(48)), before: bytes = b"", after: bytes = b"",
-          vr: str = "OW", bare: bool = False, **changes: object) -> bytes:
+def image(
+    transfer_syntax: str,
+    *,
+    pixels: bytes = bytes(range(48)),
+    before: bytes = b"",
+    after: bytes = b"",
+    vr: str = "OW",
+    bare: bool = False,
+    **changes: object,
+) -> bytes:
     """A small image; `before` and `after` stand next to Pixel Data."""
     writer = Writer.of(transfer_syntax)
     dataset = b"".join(header_elements(writer, **changes).values())
@@ -99,10 +119,19 @@ def image(transfer_syntax: str, *, pixels: bytes = bytes(range(48)), before: byt
     return dataset if bare else part10(transfer_syntax, dataset)
 
 
-def encapsulated(transfer_syntax: str, fragments: list[bytes], *, table: bytes = b"", before: bytes = b"",
-                 after: bytes = b"", **changes: object) -> bytes:
+def encapsulated(
+    transfer_syntax: str,
+    fragments: list[bytes],
+    *,
+    table: bytes = b"",
+    before: bytes = b"",
+    after: bytes = b"",
+    **changes: object,
+) -> bytes:
     """A Part 10 file whose Pixel Data are these fragments behind a Basic Offset Table."""
     writer = Writer()
     dataset = b"".join(header_elements(writer, **changes).values()) + before
     items = [writer.item(table)] + [writer.item(part + b"\0" * (len(part) % 2)) for part in fragments]
-    return part10(transfer_syntax, dataset + writer.sequence(0x7FE00010, items, undefined=True, vr="OB") + after)
+    return part10(
+        transfer_syntax, dataset + writer.sequence(0x7FE00010, items, undefined=True, vr="OB") + after
+    )

@@ -7,19 +7,30 @@ import struct
 
 import pydicom
 import pytest
-from tests.dicom.made import BIG, EXPLICIT, IMPLICIT, NATIVE, Writer, header_elements, image, part10
-from tests.dicom.test_splice import MANIFEST, own, stored
 
 from dicomnn.dicom.scan import scan
 from dicomnn.dicom.splice import find_block
 from dicomnn.errors import NotCoded, PrivateBlockDamaged
+from tests.dicom.made import BIG, EXPLICIT, IMPLICIT, NATIVE, Writer, header_elements, image, part10
+from tests.dicom.test_splice import MANIFEST, own, stored
 
 HEADER = Writer().element(0x7FE00010, "OW", b"", length=48)
 
 
-def travelled(syntax: str, group: int = 0x7FE1, block: int = 0x10, *, un: bool = False, creator: bytes = b"DICOMNN ",
-              payload: bytes = b"payload\0", leave_out: int | None = None, twice: int | None = None,
-              empty: int | None = None, creator_vr: str = "LO", trailing: bytes = b"") -> bytes:
+def travelled(
+    syntax: str,
+    group: int = 0x7FE1,
+    block: int = 0x10,
+    *,
+    un: bool = False,
+    creator: bytes = b"DICOMNN ",
+    payload: bytes = b"payload\0",
+    leave_out: int | None = None,
+    twice: int | None = None,
+    empty: int | None = None,
+    creator_vr: str = "LO",
+    trailing: bytes = b"",
+) -> bytes:
     """An object as another archive may give it back."""
     writer = Writer.of(syntax)
     values = {0x01: ("OB", payload), 0x02: ("UT", MANIFEST + b"  "), 0x03: ("OB", HEADER)}
@@ -28,16 +39,21 @@ def travelled(syntax: str, group: int = 0x7FE1, block: int = 0x10, *, un: bool =
     dataset = b"".join(header_elements(writer).values())
     dataset += writer.element(group << 16 | block, creator_vr, creator)
     for low, (vr, value) in values.items():
-        element = writer.element(group << 16 | block << 8 | low, "UN" if un else vr, b"" if low == empty else value)
+        element = writer.element(
+            group << 16 | block << 8 | low, "UN" if un else vr, b"" if low == empty else value
+        )
         dataset += b"" if low == leave_out else element * (2 if low == twice else 1)
     return part10(syntax, dataset + writer.element(0xFFFCFFFC, "OB", b"\0\0"))
 
 
 @pytest.mark.parametrize("syntax", NATIVE)
-@pytest.mark.parametrize("group, block", [(0x7FE1, 0x10), (0x7FE1, 0x11), (0x7FE1, 0xFF), (0x0009, 0x42), (0x7FE5, 0x10)])
+@pytest.mark.parametrize(
+    "group, block", [(0x7FE1, 0x10), (0x7FE1, 0x11), (0x7FE1, 0xFF), (0x0009, 0x42), (0x7FE5, 0x10)]
+)
 @pytest.mark.parametrize("un", [False, True], ids=["vr", "un"])
 def test_a_renumbered_block_is_found_by_its_creator_in_any_syntax_and_vr(
-        syntax: str, group: int, block: int, un: bool) -> None:
+    syntax: str, group: int, block: int, un: bool
+) -> None:
     raw = travelled(syntax, group, block, un=un, creator_vr="UN" if un else "LO", trailing=b"tail")
     found = find_block(raw, scan(raw))
     assert (found.group, bytes(found.payload), bytes(found.trailing)) == (group, b"payload\0", b"tail")
@@ -54,16 +70,20 @@ def test_the_padding_of_the_creator_does_not_matter(creator: bytes) -> None:
 
 @pytest.mark.parametrize("source", NATIVE)
 @pytest.mark.parametrize("target", [IMPLICIT, EXPLICIT])
-def test_a_block_transcoded_by_another_toolkit_is_found_with_the_same_values(source: str, target: str) -> None:
+def test_a_block_transcoded_by_another_toolkit_is_found_with_the_same_values(
+    source: str, target: str
+) -> None:
     dataset = pydicom.dcmread(io.BytesIO(stored(image(source), payload=b"odd payload", trailing=b"xyz")))
     dataset.file_meta.TransferSyntaxUID = target
     out = io.BytesIO()
-    pydicom.dcmwrite(out, dataset, implicit_vr=target == IMPLICIT, little_endian=True, enforce_file_format=True)
+    pydicom.dcmwrite(
+        out, dataset, implicit_vr=target == IMPLICIT, little_endian=True, enforce_file_format=True
+    )
     found = find_block(out.getvalue(), scan(out.getvalue()))
     assert bytes(found.payload) == b"odd payload\0" and found.manifest == MANIFEST
     layout = scan(image(source))
     assert layout.pixel_data is not None
-    assert found.element_header == image(source)[layout.pixel_data.start:layout.pixel_data.value_start]
+    assert found.element_header == image(source)[layout.pixel_data.start : layout.pixel_data.value_start]
     assert bytes(found.trailing)[:3] == b"xyz"
 
 
@@ -73,7 +93,9 @@ def test_group_lengths_that_an_archive_added_go_with_the_block() -> None:
     start = find_block(raw, layout).positions[0][0]
     with_length = raw[:start] + Writer().element(0x7FE10000, "UL", 1234) + raw[start:]
     positions = find_block(with_length, scan(with_length)).positions
-    assert positions[0][0] == start and sum(end - begin for begin, end in positions) == len(with_length) - start
+    assert (
+        positions[0][0] == start and sum(end - begin for begin, end in positions) == len(with_length) - start
+    )
 
 
 def test_a_foreign_element_in_our_group_stays_when_the_block_goes() -> None:
@@ -85,8 +107,14 @@ def test_a_foreign_element_in_our_group_stays_when_the_block_goes() -> None:
     assert 0x7FE10010 in {element.tag for element in kept}
 
 
-@pytest.mark.parametrize("low, name", [(1, r"payload \(7FE1,1001\)"), (2, r"manifest \(7FE1,1002\)"),
-                                       (3, r"original Pixel Data header \(7FE1,1003\)")])
+@pytest.mark.parametrize(
+    "low, name",
+    [
+        (1, r"payload \(7FE1,1001\)"),
+        (2, r"manifest \(7FE1,1002\)"),
+        (3, r"original Pixel Data header \(7FE1,1003\)"),
+    ],
+)
 def test_a_missing_doubled_or_empty_element_is_named_with_what_to_do(low: int, name: str) -> None:
     for change, words in (("leave_out", "lacks its"), ("twice", "stands 2 times"), ("empty", "is empty")):
         raw = travelled(EXPLICIT, **{change: low})  # type: ignore[arg-type]
@@ -97,14 +125,14 @@ def test_a_missing_doubled_or_empty_element_is_named_with_what_to_do(low: int, n
 
 def test_a_payload_cut_off_says_how_much_of_it_is_there() -> None:
     raw = travelled(EXPLICIT, payload=b"p" * 500)
-    cut_off = raw[:raw.index(b"p" * 500) + 100]
+    cut_off = raw[: raw.index(b"p" * 500) + 100]
     with pytest.raises(PrivateBlockDamaged, match=r"payload \(7FE1,1001\) is cut off: 100 of its 500 bytes"):
         find_block(cut_off, scan(cut_off))
 
 
 def test_a_file_cut_behind_the_payload_says_that_the_file_ends_early() -> None:
     raw = travelled(EXPLICIT)
-    cut_off = raw[:raw.index(MANIFEST) + 5]
+    cut_off = raw[: raw.index(MANIFEST) + 5]
     with pytest.raises(PrivateBlockDamaged, match=r"manifest \(7FE1,1002\) is cut off: 5 of its"):
         find_block(cut_off, scan(cut_off))
 

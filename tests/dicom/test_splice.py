@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pydicom
 import pytest
-from tests.dicom.made import BIG, EXPLICIT, NATIVE, Writer, image
 
 from dicomnn.dicom.scan import Buffer, scan
 from dicomnn.dicom.splice import (
@@ -18,18 +17,27 @@ from dicomnn.dicom.splice import (
     with_transfer_syntax,
 )
 from dicomnn.errors import DataSetMalformed
+from tests.dicom.made import BIG, EXPLICIT, NATIVE, Writer, image
 
 MANIFEST = b'{"dataset_digest": "00"}'
 
 
-def stored(raw: Buffer, payload: bytes = b"payload", trailing: bytes = b"", manifest: bytes = MANIFEST) -> bytes:
+def stored(
+    raw: Buffer, payload: bytes = b"payload", trailing: bytes = b"", manifest: bytes = MANIFEST
+) -> bytes:
     """`raw` with its Pixel Data replaced by a private block."""
     layout = scan(raw)
     pieces = cut(raw, layout)
     group, offset = choose_group(layout)
-    before, after = private_block(group, payload_length=len(payload), manifest=manifest,
-                                  element_header=pieces.element_header, trailing=trailing,
-                                  explicit=layout.explicit, little_endian=layout.little_endian)
+    before, after = private_block(
+        group,
+        payload_length=len(payload),
+        manifest=manifest,
+        element_header=pieces.element_header,
+        trailing=trailing,
+        explicit=layout.explicit,
+        little_endian=layout.little_endian,
+    )
     return b"".join(insert(pieces, before, [payload], after, offset=offset))
 
 
@@ -42,15 +50,27 @@ def back(raw: bytes, value: bytes) -> bytes:
 
 
 def own(writer: Writer, *groups: int) -> bytes:
-    return b"".join(writer.element(group << 16 | 0x0010, "LO", "SOMEBODY")
-                    + writer.element(group << 16 | 0x1001, "LO", "theirs") for group in groups)
+    return b"".join(
+        writer.element(group << 16 | 0x0010, "LO", "SOMEBODY")
+        + writer.element(group << 16 | 0x1001, "LO", "theirs")
+        for group in groups
+    )
 
 
 @pytest.mark.parametrize("syntax", NATIVE)
-@pytest.mark.parametrize("groups, expected", [((), 0x7FE1), ((0x7FE1,), 0x7FE3), ((0x7FE1, 0x7FE3), 0x7FE5),
-                                              ((0x7FE3,), 0x7FE1), ((0x7FE1, 0x7FE5), 0x7FE7)])
+@pytest.mark.parametrize(
+    "groups, expected",
+    [
+        ((), 0x7FE1),
+        ((0x7FE1,), 0x7FE3),
+        ((0x7FE1, 0x7FE3), 0x7FE5),
+        ((0x7FE3,), 0x7FE1),
+        ((0x7FE1, 0x7FE5), 0x7FE7),
+    ],
+)
 def test_the_block_takes_the_next_free_odd_group_and_the_way_back_is_byte_identical(
-        syntax: str, groups: tuple[int, ...], expected: int) -> None:
+    syntax: str, groups: tuple[int, ...], expected: int
+) -> None:
     writer = Writer.of(syntax)
     after = own(writer, *groups) + writer.element(0xFFFCFFFC, "OB", b"\0" * 6)
     raw = image(syntax, pixels=bytes(range(51)), after=after)  # an odd length too
@@ -86,6 +106,7 @@ def test_the_pieces_of_a_cut_are_the_file() -> None:
 @pytest.mark.parametrize("syntax", NATIVE)
 def test_any_toolkit_reads_the_stored_file_and_sees_our_elements(syntax: str) -> None:
     import io
+
     dataset = pydicom.dcmread(io.BytesIO(stored(image(syntax), payload=b"odd", trailing=b"rest")))
     block = dataset.private_block(0x7FE1, "DICOMNN")
     assert bytes(block[0x01].value) == b"odd\0" and bytes(block[0x04].value) == b"rest"
@@ -94,7 +115,7 @@ def test_any_toolkit_reads_the_stored_file_and_sees_our_elements(syntax: str) ->
 
 def test_an_object_without_pixel_data_cannot_be_cut() -> None:
     raw = image(EXPLICIT)
-    layout = scan(raw[:scan(raw).pixel_data.start])  # type: ignore[union-attr]
+    layout = scan(raw[: scan(raw).pixel_data.start])  # type: ignore[union-attr]
     with pytest.raises(DataSetMalformed):
         cut(raw, layout)
     with pytest.raises(DataSetMalformed):
@@ -103,21 +124,32 @@ def test_an_object_without_pixel_data_cannot_be_cut() -> None:
 
 def test_a_payload_longer_than_an_element_is_refused() -> None:
     with pytest.raises(DataSetMalformed):
-        private_block(0x7FE1, payload_length=1 << 32, manifest=b"{}", element_header=b"", explicit=True,
-                      little_endian=True)
+        private_block(
+            0x7FE1,
+            payload_length=1 << 32,
+            manifest=b"{}",
+            element_header=b"",
+            explicit=True,
+            little_endian=True,
+        )
 
 
 @pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.90", "1.2.3"])
 def test_another_transfer_syntax_changes_only_that_uid_and_the_group_length(uid: str) -> None:
     import io
+
     raw = image(EXPLICIT, pixels=b"\1" * 48)
     layout = scan(raw)
     head = with_transfer_syntax(raw, layout, uid)
-    meta = pydicom.dcmread(io.BytesIO(head + raw[layout.dataset_start:]), force=True).file_meta
+    meta = pydicom.dcmread(io.BytesIO(head + raw[layout.dataset_start :]), force=True).file_meta
     assert meta.TransferSyntaxUID == uid and meta.MediaStorageSOPInstanceUID == "1.2.3.4"
     assert 132 + 12 + meta.FileMetaInformationGroupLength == len(head)
-    assert with_transfer_syntax(head + raw[layout.dataset_start:], scan(head + raw[layout.dataset_start:]),
-                                EXPLICIT) == raw[:layout.dataset_start]
+    assert (
+        with_transfer_syntax(
+            head + raw[layout.dataset_start :], scan(head + raw[layout.dataset_start :]), EXPLICIT
+        )
+        == raw[: layout.dataset_start]
+    )
 
 
 def test_a_meta_element_that_is_not_there_cannot_be_rewritten() -> None:
