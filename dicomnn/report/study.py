@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from dicomnn.errors import DicomnnError
 from dicomnn.report.figures import Candidate, Choice, Figure, choose
 from dicomnn.report.quality import Quality, pooled
 
@@ -19,13 +18,6 @@ SCHEMA = "dicomnn-study-report"
 SCHEMA_VERSION = 1
 CONTENDERS = ("neural", "jpegls", "constant", "raw")
 WAITING = ("received", "coding")
-
-
-class ReportUnreadable(DicomnnError):
-    """A stored report is no report, or was written by a later version."""
-
-    code = "report-unreadable"
-    cure = "Write the report again with `dicomnn report`."
 
 
 @dataclass(frozen=True)
@@ -253,22 +245,6 @@ class StudyReport:
             "series": [series.to_json() for series in self.series],
             "figures": [figure.to_json() for figure in self.figures],
         }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> StudyReport:
-        """A stored report; pictures are not in the JSON. Raises ReportUnreadable."""
-        if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
-            raise ReportUnreadable("this is no study report of dicomnn.")
-        if data.get("schema_version") != SCHEMA_VERSION:
-            raise ReportUnreadable(f"the report has schema version {data.get('schema_version')!r}, "
-                                   f"this dicomnn reads {SCHEMA_VERSION}.")
-        try:
-            rows = [row for series in data["series"] for row in series["instances"]]
-            return build(data["study"], rows, completeness=data["completeness"],
-                         created_at=data["created_at"], library_version=data["library_version"],
-                         notes=data["notes"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ReportUnreadable(f"the report is incomplete or damaged ({error!r}).") from error
 
 
 def build(study: StudyFacts | Mapping[str, Any], instances: Iterable[InstanceRow | Mapping[str, Any]], *,
