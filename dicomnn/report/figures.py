@@ -182,8 +182,11 @@ def _shrink_extreme(error: np.ndarray, shrink: int) -> np.ndarray:
         return error
     padded = np.pad(error, [(0, -side % shrink) for side in error.shape])
     blocks = padded.reshape(padded.shape[0] // shrink, shrink, padded.shape[1] // shrink, shrink)
-    high, low = blocks.max(axis=(1, 3)), blocks.min(axis=(1, 3))
-    return np.where(high >= -low, high, low)[:rows, :columns]
+    high, low, total = blocks.max(axis=(1, 3)), blocks.min(axis=(1, 3)), blocks.sum(axis=(1, 3))
+    # Where both signs reach as far, the sum decides, then a chessboard: no colour may win by rule.
+    board = np.indices(high.shape).sum(axis=0) % 2 == 0
+    upward = (high > -low) | ((high == -low) & ((total > 0) | ((total == 0) & board)))
+    return np.where(upward, high, low)[:rows, :columns]
 
 
 def bars(error: np.ndarray, most: int = 41) -> tuple[tuple[float, float, int], ...]:

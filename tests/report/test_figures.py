@@ -61,6 +61,14 @@ def test_a_single_wrong_pixel_of_a_large_frame_is_seen_in_the_shrunk_difference(
     assert figure.max_error == 1 and figure.amplification == 255
 
 
+def test_shrinking_prefers_no_sign() -> None:
+    values = np.full((1440, 1440), 100)
+    error = np.random.default_rng(3).integers(-2, 3, values.shape)
+    difference = read(draw(sample(values, values + error)).difference_png)
+    share = np.count_nonzero(difference[..., 0]) / np.count_nonzero(difference[..., 0] | difference[..., 2])
+    assert 0.48 < share < 0.52
+
+
 def test_the_sign_of_an_error_has_its_colour() -> None:
     values = np.full((2, 2), 10, np.uint8)
     decoded = np.array([[12, 10], [10, 8]], np.uint8)
