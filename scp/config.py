@@ -307,8 +307,8 @@ def check(config: Config) -> Config:
     if not config.peers and not node.accept_any_peer and not _is_loopback(node.bind):
         raise ConfigurationError(
             f"listening on {node.bind} without a list of peers would let anybody store and read",
-            cure="List the allowed callers as [[peers]] (ae_title, address), or set accept_any_peer = true in "
-                 "[node].")
+            cure="List the allowed callers as [[peers]] (ae_title, address), or set "
+                 "accept_any_peer = true in [node].")
     return config
 
 

@@ -15,7 +15,7 @@ import click
 from dicomnn.errors import UsageError
 
 if TYPE_CHECKING:
-    from dicomnn.flow.opening import Archive
+    from dicomnn.archive import Archive
 
 SCHEMA = "dicomnn.status/1"
 POLL_SECONDS = 0.5
@@ -86,7 +86,7 @@ def gather(archive: Archive, folder: Path) -> dict[str, Any]:
 
     status = archive.status()
     stored = status.bytes_store + status.bytes_index
-    problems = []
+    problems: list[dict[str, Any]] = []
     for instance in archive.index.instances(state=State.KEPT, reason="failed"):
         if len(problems) == MOST_PROBLEMS:
             break

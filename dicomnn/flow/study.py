@@ -75,9 +75,9 @@ def write_report(archive: Archive, report: StudyReport) -> Path:
     folder = report_folder(archive, report.study.study_instance_uid)
     folder.mkdir(parents=True, exist_ok=True)
     with written_beside(folder / "report.json") as file:
-        file.write(json.dumps(report.to_json(), ensure_ascii=False, indent=1).encode("utf-8"))
+        file.write(json.dumps(report.to_json(), ensure_ascii=False, indent=1).encode("utf-8", "replace"))
     with written_beside(folder / "report.html") as file:
-        file.write(render(report).encode("utf-8"))
+        file.write(render(report).encode("utf-8", "replace"))
     return folder
 
 

@@ -151,6 +151,8 @@ def store_raw(assoc: Any, item: Item, message_id: int = 1, *, command_uid: str |
                 if assoc.acse.is_aborted() or not assoc.dul.is_alive():
                     return None, ""
                 continue
+            if answer is None:           # pynetdicom's way of saying that the association is gone
+                return None, ""
             return answer.Status, str(answer.ErrorComment or "")
         return None, ""
     finally:
