@@ -29,7 +29,8 @@ class DicomnnError(Exception):
 
     def sentence(self) -> str:
         """What happened, to what, and what to do, on one line."""
-        return f"{self} What to do: {self.cure}"
+        happened = str(self)
+        return f"{happened}{'' if happened.endswith(('.', '!', '?')) else '.'} What to do: {self.cure}"
 
     def about(self, subject: str) -> DicomnnError:
         """The same error, naming its instance or file if it did not yet."""
