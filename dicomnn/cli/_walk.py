@@ -114,7 +114,7 @@ def _reasons(results: list[FileResult]) -> None:
 
 def sizes(before: int, after: int) -> str:
     """'12.3 MiB -> 4.1 MiB (3.00:1)'."""
-    ratio = f" ({before / after:.2f}:1)" if before and after else ""
+    ratio = f" ({before / after:.2f}:1)" if before > after > 0 else ""
     return f"{mebibytes(before)} -> {mebibytes(after)}{ratio}"
 
 
