@@ -21,6 +21,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 SAMPLES = CHECKOUT / "sample_data"
 REPORTS = CHECKOUT / "build" / "demo"     # they outlive the demo's archive, which is removed
 STUDIES = ("ct_thorax", "mr_brain", "dx_chest")
+POLL_SECONDS = 2.0
 CODING_PATIENCE = 420          # seconds for the backlog; the first coding compiles the kernels
 
 
@@ -53,11 +54,15 @@ def shrink(console: Console, node: RunningNode, number: int) -> None:
             in_store = page.size(status["bytes_store"])
             bars.update(bar, completed=number - waiting, note=f"{in_store} in the store")
             if not waiting and not status["releases_waiting"]:
+                kept = sum(status["kept"].values())
+                if kept:                  # every made study can be coded: keeping one is a fault here
+                    reasons = [*status["kept"], *(entry["detail"] for entry in status["failed"][:1])]
+                    raise DemoFailed(f"{page.images(kept)} not coded: {'; '.join(reasons)}")
                 return
             if time.monotonic() > end:
                 raise DemoFailed(f"{waiting} images still wait after {CODING_PATIENCE} s:\n"
                                  f"{node.last_words()}")
-            time.sleep(1)
+            time.sleep(POLL_SECONDS)
 
 
 def come_back(console: Console, node: RunningNode, studies: list[Study]) -> list[int]:
@@ -118,17 +123,17 @@ def run(console: Console, keep: bool) -> int:
             shrink(console, node, number)
             same = come_back(console, node, studies)
             outcomes = []
-            REPORTS.mkdir(parents=True, exist_ok=True)
             for name, study, count in zip(STUDIES, studies, same, strict=True):
-                target = REPORTS / f"{name}.html"
-                report = node.report(study.study_instance_uid, target)
-                outcomes.append(page.Outcome(study, report["totals"], count, target))
+                report = node.report(study.study_instance_uid, REPORTS / name)
+                outcomes.append(page.Outcome(study, report["totals"], count, REPORTS / name / "report.html"))
+            status = node.status()
             finished = keep
         finally:
             if not finished:
                 node.stop()
         console.print()
         console.print(page.result_table(outcomes))
+        console.print(page.archive_line(status))
         farewell(console, node, outcomes, keep)
     exact = all(outcome.exact for outcome in outcomes)
     verdict = "[green]bit for bit what was sent[/]" if exact else "[bold red]NOT what was sent[/]"

@@ -90,5 +90,5 @@ class RunningNode:
         return self.ask("status", "--archive", str(self.archive))
 
     def report(self, study_instance_uid: str, target: Path) -> dict[str, Any]:
-        """The study's report; its page is written to ``target``."""
+        """The study's report; ``report.html`` and ``report.json`` are written into ``target``."""
         return self.ask("report", study_instance_uid, "--archive", str(self.archive), "--out", str(target))

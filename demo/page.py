@@ -58,6 +58,14 @@ def shares(totals: dict[str, Any]) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in found if share) or "none coded"
 
 
+def archive_line(status: dict[str, Any]) -> str:
+    """What the archive holds now, in a sentence."""
+    left = status["releases_waiting"]
+    originals = f"{left} originals wait for release" if left else "no original of a coded image is left"
+    return (f"The archive: {size(status['bytes_received'])} received, {size(status['bytes_store'])} stored "
+            f"and {size(status['bytes_index'])} of index; {originals}.")
+
+
 def result_table(outcomes: list[Outcome]) -> Table:
     """One row a study, the sums below."""
     table = Table(title="Every study, there and back", title_justify="left", title_style="bold",
