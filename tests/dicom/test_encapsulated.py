@@ -128,6 +128,18 @@ def test_a_stream_that_calls_unsigned_pixels_signed_is_read_by_the_data_set() ->
     assert np.array_equal(frame, values.view(np.uint8))
 
 
+def test_a_12_bit_stream_that_calls_unsigned_pixels_signed_gives_12_bit_words() -> None:
+    values = noise(12)
+    as_signed = bytearray(
+        imagecodecs.jpeg2k_encode(
+            (values.astype(np.int16) - 2048), level=0, reversible=True, codecformat="j2k", bitspersample=12
+        )
+    )
+    assert as_signed[42] == 0x8B, "SIZ says 12 bits, signed"
+    (frame,) = decoded(JPEG + "90", [bytes(as_signed)])
+    assert np.array_equal(frame, (values.astype(np.int32) - 2048) & 0xFFF)
+
+
 def test_eight_bit_streams_in_16_bit_words_are_widened() -> None:
     values = noise(8)
     (frame,) = decoded(JPEG + "80", [bytes(imagecodecs.jpegls_encode(values))], BitsStored=8, HighBit=7)
@@ -141,7 +153,7 @@ def test_bits_outside_bits_stored_survive() -> None:
 
 
 @pytest.mark.parametrize(
-    "how", ["one to one", "basic table", "extended table", "start markers", "false table"]
+    "how", ["one to one", "basic table", "extended table", "start markers", "false table", "false begin"]
 )
 def test_fragments_are_mapped_to_frames(how: str) -> None:
     frames = [noise(12, seed=seed) for seed in range(3)]
@@ -149,7 +161,7 @@ def test_fragments_are_mapped_to_frames(how: str) -> None:
     coded = [part + b"\0" * (len(part) % 2) for part in coded]
     pieces = (
         coded
-        if how in ("one to one", "false table")
+        if how in ("one to one", "false table", "false begin")
         else [piece for part in coded for piece in (part[:200], part[200:400], part[400:])]
     )
     starts = [sum(len(p) + 8 for p in pieces[: n * len(pieces) // 3]) for n in range(3)]
@@ -158,6 +170,8 @@ def test_fragments_are_mapped_to_frames(how: str) -> None:
         changes["table"] = struct.pack("<3L", *starts)
     if how == "false table":
         changes["table"] = struct.pack("<3L", 0, 10, 20)
+    if how == "false begin":
+        changes["table"] = struct.pack("<3L", 6, *starts[1:])
     if how == "extended table":
         changes["before"] = Writer().element(0x7FE00001, "OV", struct.pack("<3Q", *starts))
         changes["before"] += Writer().element(0x7FE00002, "OV", struct.pack("<3Q", *[len(p) for p in coded]))
