@@ -275,3 +275,11 @@ def test_a_closed_object_lets_its_file_go(coded: Path) -> None:
         assert stored.header.rows == 64
     coded.unlink()
     assert ExplicitVRLittleEndian == stored.manifest.transfer_syntax
+
+
+def test_an_original_header_that_speaks_of_another_length_is_refused(coded: Path, kit: Any) -> None:
+    header = bytearray(pydicom.dcmread(coded)[HEADER].value)
+    header[8] ^= 2
+    travelled = edited(coded, lambda dataset: dataset.add_new(HEADER, "OB", bytes(header)))
+    with pytest.raises(PrivateBlockDamaged, match="the original element had"):
+        check(travelled, kit.no_models)

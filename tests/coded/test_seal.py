@@ -213,7 +213,7 @@ def test_a_wrong_decoder_is_found_out_and_nothing_is_left(
         monkeypatch.setattr(stored_module, "decode_frames", wrong)
     else:
         monkeypatch.setattr(StoredObject, "_pixel_data_position", lambda self: self.segments[0][0])
-    with pytest.raises(VerificationFailed):
+    with pytest.raises(VerificationFailed, match="frame 0" if damage == "pixel" else "data set"):
         kit.seal(ct)
     assert not ct.with_suffix(".coded").exists()
 
@@ -274,3 +274,16 @@ def test_elements_out_of_order_come_back_where_they_stood(
     assert sealed.kind == "coded", sealed.detail
     restore(ct.with_suffix(".coded"), tmp_path / "back.dcm", kit.no_models)
     assert (tmp_path / "back.dcm").read_bytes() == ct.read_bytes()
+
+
+def test_the_offset_table_of_the_encapsulated_form_goes_and_is_recorded(tmp_path: Path, kit: Any) -> None:
+    packed = pydicom.dcmread(kit.make_file(tmp_path / "native.dcm", kit.smooth_image(2)))
+    packed.compress(RLELossless, generate_instance_uid=False, encapsulate_ext=True)
+    packed.save_as(tmp_path / "rle.dcm", enforce_file_format=True)
+    assert "ExtendedOffsetTable" in packed
+    sealed = kit.seal(tmp_path / "rle.dcm")
+    assert sealed.manifest.dropped == ("7fe00001", "7fe00002")
+    restore(tmp_path / "rle.coded", tmp_path / "back.dcm", kit.no_models)
+    back = pydicom.dcmread(tmp_path / "back.dcm")
+    assert "ExtendedOffsetTable" not in back and "ExtendedOffsetTableLengths" not in back
+    assert np.array_equal(back.pixel_array, kit.smooth_image(2))
