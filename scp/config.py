@@ -19,7 +19,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from dicomnn.errors import ConfigurationError
+from dicomnn.codec.profile import Profile
+from dicomnn.errors import ConfigurationError, UsageError
 
 CONFLICT_POLICIES = ("never", "if-changed", "always")
 EFFORTS = ("fast", "default", "max")
@@ -298,6 +299,12 @@ def check(config: Config) -> Config:
         raise ConfigurationError("'coding.lease_seconds' must be at least 2")
     if coding.workers > 256:
         raise ConfigurationError("'coding.workers' must be at most 256")
+    for where, profile in [("coding.profile", coding.profile), *(("profile in [[rules]]", rule.profile)
+                                                                  for rule in config.rules)]:
+        try:
+            Profile.parse(profile)
+        except UsageError as error:
+            raise ConfigurationError(f"'{where}': {error.message}") from error
     for peer in config.peers:
         if peer.address:
             try:

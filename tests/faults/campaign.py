@@ -56,9 +56,9 @@ class Sender:
 
 def workers_of(node: NodeProcess) -> list[int]:
     """Process ids of the node's workers."""
-    children = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(node.process.pid)], capture_output=True,
-                              text=True, check=False).stdout.splitlines()
-    return [int(line.split()[0]) for line in children if "scp.worker" in line]
+    shown = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(node.process.pid)],
+                           capture_output=True, text=True, check=False)
+    return [int(line.split()[0]) for line in shown.stdout.splitlines() if "scp.worker" in line]
 
 
 def kill_a_worker(node: NodeProcess) -> int | None:
@@ -73,16 +73,16 @@ def kill_a_worker(node: NodeProcess) -> int | None:
 def everything_is_there(node: NodeProcess, sent: list[Item]) -> None:
     """Every acknowledged object comes back with its bytes; asked for in one C-GET."""
     got = get_study(node.port, STUDY, [(CT, EXPLICIT)]).by_uid
-    missing = [item.instance for item in sent if item.instance not in got]
-    different = [item.instance for item in sent if item.instance in got and got[item.instance].data != item.data]
+    missing = [i.instance for i in sent if i.instance not in got]
+    different = [i.instance for i in sent if i.instance in got and got[i.instance].data != i.data]
     assert not missing and not different, (missing, different)
 
 
 def wait_idle(archive: Path, seconds: float) -> subprocess.CompletedProcess[str]:
     """``dicomnn status --wait-idle``."""
-    return subprocess.run([sys.executable, "-c", "from dicomnn.cli import main; main()", "status", "--archive",
-                           str(archive), "--wait-idle", str(seconds), "--json"], cwd=CHECKOUT, text=True,
-                          capture_output=True, check=False)
+    command = [sys.executable, "-c", "from dicomnn.cli import main; main()", "status", "--archive",
+               str(archive), "--wait-idle", str(seconds), "--json"]
+    return subprocess.run(command, cwd=CHECKOUT, text=True, capture_output=True, check=False)
 
 
 def in_background(target: Callable[[], None]) -> threading.Thread:

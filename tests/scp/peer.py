@@ -116,8 +116,9 @@ def entity(title: str = "PEER", timeout: float = 30.0, pdu: int = 65536) -> AE:
 
 @contextlib.contextmanager
 def connected(port: int, contexts: list[Any], *, title: str = "PEER", roles: list[Any] | None = None,
-              handlers: list[Any] | None = None, called: str = "DICOMNN", pdu: int = 65536) -> Iterator[Any]:
-    assoc = entity(title, pdu=pdu).associate("127.0.0.1", port, ae_title=called, contexts=contexts,
+              handlers: list[Any] | None = None, called: str = "DICOMNN", pdu: int = 65536,
+              timeout: float = 30.0) -> Iterator[Any]:
+    assoc = entity(title, timeout, pdu).associate("127.0.0.1", port, ae_title=called, contexts=contexts,
                                              ext_neg=roles or [], evt_handlers=handlers or [])
     try:
         yield assoc
@@ -167,7 +168,9 @@ def send(port: int, items: list[Item], **options: Any) -> list[int | None]:
     """All items over one association; their statuses."""
     with connected(port, contexts_for(items), **options) as assoc:
         assert assoc.is_established, "no association"
-        return [store_raw(assoc, item, number % 65535 + 1)[0] for number, item in enumerate(items)]
+        seconds = options.get("timeout", 60.0)
+        return [store_raw(assoc, item, number % 65535 + 1, timeout=seconds)[0]
+                for number, item in enumerate(items)]
 
 
 # ------------------------------------------------------------------ getting
@@ -197,7 +200,7 @@ def identifier(level: str, **keys: str | list[str]) -> Dataset:
 
 def get(port: int, query: Dataset, pairs: list[tuple[str, str | list[str]]], *, model: str = STUDY_GET,
         answer: Callable[[Item], int] = lambda item: 0, cancel_after: int | None = None,
-        title: str = "PEER", pdu: int = 65536) -> Got:
+        title: str = "PEER", pdu: int = 65536, timeout: float = 30.0) -> Got:
     """C-GET with one context per pair (class, syntax or syntaxes)."""
     got = Got()
 
@@ -213,7 +216,7 @@ def get(port: int, query: Dataset, pairs: list[tuple[str, str | list[str]]], *, 
     contexts = [build_context(model)] + [build_context(c, t) for c, t in pairs]
     roles = [build_role(c, scp_role=True) for c in sorted({c for c, _ in pairs})]
     with connected(port, contexts, roles=roles, handlers=[(evt.EVT_C_STORE, arrived)], title=title,
-                   pdu=pdu) as assoc:
+                   pdu=pdu, timeout=timeout) as assoc:
         assert assoc.is_established, "no association"
         for status, failed in assoc.send_c_get(query, model):
             if "Status" not in status:

@@ -1,0 +1,87 @@
+"""The configuration: defaults, files, environment; what is wrong is refused by name."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from dicomnn.errors import ConfigurationError
+from scp import config as module
+from scp.config import Config, load
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "dicomnn.toml"
+    path.write_text(text)
+    return path
+
+
+def test_without_a_file_the_node_listens_on_loopback_and_codes_without_loss() -> None:
+    config = load(None, {})
+    assert config.node.bind == "127.0.0.1" and config.coding.profile == "lossless" and config.peers == ()
+
+
+def test_a_file_sets_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    path = written(tmp_path, '[node]\nport = 104\n[[peers]]\nae_title = "CT1"\naddress = "10.0.0.0/8"\n'
+                             '[[rules]]\nprofile = "keep"\nmodality = "US"\n')
+    config = load(path, {})
+    assert config.node.port == 104 and config.node.ae_title == "DICOMNN"
+    assert config.peers[0].address == "10.0.0.0/8" and config.rules[0].modality == "US"
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "[node]\nport = 104\n")
+    config = load(path, {"DICOMNN_NODE_PORT": "105", "DICOMNN_STUDY_REPORTS": "false"})
+    assert config.node.port == 105 and config.study.reports is False
+
+
+@pytest.mark.parametrize(("text", "named"), [
+    ("[node]\nprot = 1\n", "did you mean 'port'"),
+    ("[nod]\nport = 1\n", "did you mean 'node'"),
+    ("[node]\nport = \"x\"\n", "'port'"),
+    ("[node]\nport = true\n", "'port'"),
+    ("[node]\nport = 70000\n", "node.port"),
+    ("[node]\nmax_pdu = 0\n", "node.max_pdu"),
+    ("[node]\nae_title = \"12345678901234567\"\n", "node.ae_title"),
+    ("[node]\nbind = \"0.0.0.0\"\n", "0.0.0.0"),
+    ("[storage]\non_conflict = \"sometimes\"\n", "storage.on_conflict"),
+    ("[coding]\neffort = \"heroic\"\n", "coding.effort"),
+    ("[coding]\nprofile = \"losless\"\n", "coding.profile"),
+    ("[[rules]]\nprofile = \"lossy:ratio=10\"\n", "rules"),
+    ("[[peers]]\naddress = \"10.0.0.300\"\n", "address"),
+    ("[[peers]]\ntitle = \"X\"\n", "title"),
+    ("peers = 3\n", "peers"),
+    ("node = 3\n", "node"),
+    ("[node\n", "TOML"),
+])
+def test_what_is_wrong_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(written(tmp_path, text), {})
+    assert named in raised.value.sentence() and raised.value.exit_code == 2
+
+
+def test_a_file_that_is_not_there_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        load(tmp_path / "nothing.toml", {})
+
+
+def test_beyond_loopback_peers_must_be_named_or_anybody_allowed(tmp_path: Path) -> None:
+    named = load(written(tmp_path, '[node]\nbind = "0.0.0.0"\n[[peers]]\nae_title = "CT1"\n'), {})
+    anybody = load(written(tmp_path, '[node]\nbind = "0.0.0.0"\naccept_any_peer = true\n'), {})
+    assert named.node.bind == anybody.node.bind == "0.0.0.0"
+
+
+def test_every_key_is_described_where_its_default_stands() -> None:
+    tree = ast.parse(inspect.getsource(module))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name.endswith(("Section", "Rule")):
+            for place, statement in enumerate(node.body):
+                if isinstance(statement, ast.AnnAssign):
+                    after = node.body[place + 1] if place + 1 < len(node.body) else None
+                    assert isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant), (
+                        node.name, ast.unparse(statement))
+    assert len(fields(Config)) == 8

@@ -1,0 +1,159 @@
+"""Real and odd files of the collection: stored by the node, given back exact, before and after coding."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from tests.faults.campaign import wait_idle
+from tests.scp.peer import (
+    EXPLICIT,
+    Item,
+    NodeProcess,
+    connected,
+    contexts_for,
+    get,
+    identifier,
+    store_raw,
+)
+
+BIG = "[node]\nmax_associations_per_peer = 64\n[coding]\neffort = \"fast\"\n[study]\nreports = false\n"
+KEEP = BIG + "[storage]\non_identity_mismatch = \"keep\"\n"
+DICOMDIR = "1.2.840.10008.1.3.10"
+
+
+def split(raw: bytes) -> tuple[dict[int, bytes], bytes]:
+    """File Meta by element, and the data set's bytes."""
+    assert raw[128:132] == b"DICM"
+    meta, at = {}, 132
+    while raw[at:at + 2] == b"\2\0":
+        element, vr = int.from_bytes(raw[at + 2:at + 4], "little"), raw[at + 4:at + 6]
+        wide = vr in (b"OB", b"UN", b"OW", b"SQ", b"UT")
+        start = at + (12 if wide else 8)
+        length = int.from_bytes(raw[start - (4 if wide else 2):start], "little")
+        meta[element] = raw[start:start + length]
+        at = start + length
+    return meta, raw[at:]
+
+
+def items(folder: Path) -> Iterator[tuple[Path, Item]]:
+    """What can be sent: File Meta with class, instance and syntax, of which none is too long for DIMSE."""
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        try:
+            meta, data = split(path.read_bytes())
+            sop_class, instance, syntax = (meta[e].rstrip(b"\0 ").decode("ascii") for e in (2, 3, 0x10))
+        except (AssertionError, KeyError, UnicodeDecodeError):
+            continue
+        if not data or not all((sop_class, instance, syntax)) or len(instance) > 64 or sop_class == DICOMDIR:
+            continue
+        yield path, Item(sop_class, instance, syntax, data + b"\0" * (len(data) % 2))
+
+
+def waves(found: Iterable[Item]) -> list[list[Item]]:
+    """Lists in which no UID occurs twice: the collection has several files of one UID."""
+    result: list[list[Item]] = []
+    for item in found:
+        place = next((w for w in result if all(i.instance != item.instance for i in w)), None)
+        if place is None:
+            result.append(place := [])
+        if all(item not in w for w in result):
+            place.append(item)
+    return [w for w in result if w]
+
+
+def send_all(node: NodeProcess, found: list[Item]) -> dict[str, int | None]:
+    statuses: dict[str, int | None] = {}
+    pairs = sorted({(i.sop_class, i.syntax) for i in found})
+    for first in range(0, len(pairs), 128):
+        group = [i for i in found if (i.sop_class, i.syntax) in pairs[first:first + 128]]
+        with connected(node.port, contexts_for(group)) as assoc:
+            for number, item in enumerate(group):
+                statuses[item.instance] = store_raw(assoc, item, number + 1)[0]
+    return statuses
+
+
+def fetch_all(node: NodeProcess, found: list[Item]) -> dict[str, Item]:
+    back: dict[str, Item] = {}
+    for first in range(0, len(found), 40):
+        group = found[first:first + 40]
+        pairs = sorted({(i.sop_class, i.syntax) for i in group} | {(i.sop_class, EXPLICIT) for i in group})
+        got = get(node.port, identifier("IMAGE", SOPInstanceUID=[i.instance for i in group]), pairs,
+                  timeout=300.0)
+        assert got.final == 0, (got.final, got.failed, got.comment)
+        back |= got.by_uid
+    return back
+
+
+def pixels(dataset: pydicom.Dataset) -> np.ndarray:
+    """Decoded by pydicom, or by imagecodecs where pydicom has no plugin (lossless JPEG)."""
+    import imagecodecs
+
+    try:
+        return np.asarray(dataset.pixel_array)
+    except RuntimeError:
+        number = int(dataset.get("NumberOfFrames", 1))
+        frames = pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=number)
+        shape = [imagecodecs.ljpeg_decode(frame) for frame in frames]
+        stacked = np.stack(shape) if len(shape) > 1 else shape[0]
+        return stacked.view(np.int16) if dataset.PixelRepresentation else stacked
+
+
+def same_image(ours: Item, sent: Item) -> bool:
+    """Pixels identical and every other element unchanged, for what was encapsulated without loss."""
+    def read(item: Item) -> pydicom.Dataset:
+        dataset = pydicom.filereader.read_dataset(io.BytesIO(item.data), False, True)
+        dataset.file_meta = pydicom.dataset.FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(item.syntax)
+        return dataset
+
+    first, second = read(ours), read(sent)
+    if not np.array_equal(pixels(first), pixels(second)):
+        return False
+    for dataset in (first, second):
+        del dataset.PixelData
+        for tag in (0x7FE00001, 0x7FE00002):
+            dataset.pop(tag, None)
+    return bool(first == second)
+
+
+def there_and_back(tmp_path: Path, found: list[Item], config: str, seconds: float) -> None:
+    archive = tmp_path / "archive"
+    with NodeProcess(archive, "--workers", "-1", config=config) as node:
+        statuses = send_all(node, found)
+        wrong = {uid: code for uid, code in statuses.items() if code not in (0, 0xB007)}
+        assert not wrong, wrong
+        back = fetch_all(node, found)
+        assert [i.instance for i in found if back.get(i.instance) != i] == []
+    with NodeProcess(archive, "--workers", "2", config=config) as node:
+        idle = wait_idle(archive, seconds)
+        assert idle.returncode == 0, (idle.stderr, node.log[-3000:])
+        print(idle.stdout)
+        back = fetch_all(node, found)
+        different = [i.instance for i in found
+                     if back.get(i.instance) != i and not (back[i.instance].syntax != i.syntax
+                                                           and same_image(back[i.instance], i))]
+        assert different == []
+
+
+@pytest.mark.shared_data
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_every_odd_file_is_stored_and_returned_unchanged(tmp_path: Path, shared_data: Path) -> None:
+    found = waves(item for _, item in items(shared_data / "odd"))
+    assert sum(map(len, found)) > 150
+    for number, wave in enumerate(found):
+        there_and_back(tmp_path / str(number), wave, KEEP, 900)
+
+
+@pytest.mark.shared_data
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_every_training_file_is_stored_coded_and_returned_exact(tmp_path: Path, shared_data: Path) -> None:
+    found = [item for _, item in items(shared_data / "train")]
+    assert len(found) > 360
+    there_and_back(tmp_path, found, BIG, 6000)
