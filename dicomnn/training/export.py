@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from dicomnn.codec import tables
+from dicomnn.codec.contenders import neural
 from dicomnn.codec.model import CODE_LENGTH, CODE_LIMIT, CODE_SYMBOLS, Model, check_bounds, to_bytes
 
 from .network import TileCodec
@@ -68,7 +69,9 @@ def arrays_of(network: TileCodec, codes: np.ndarray) -> dict[str, np.ndarray]:
 
 def export(network: TileCodec, codes: np.ndarray, about: dict[str, Any]) -> Model:
     """The model of a network, parsed back from its own bytes with every check and the self-test run."""
-    return Model.from_bytes(to_bytes(arrays_of(network, codes), about))
+    arrays = arrays_of(network, codes)
+    bare = Model.from_bytes(to_bytes(arrays, about))
+    return Model.from_bytes(to_bytes(arrays, {**about, "fingerprint": neural.fingerprint(bare)}))
 
 
 def release(model: Model, folder: Path, curves: list[dict[str, Any]], card: str) -> Path:

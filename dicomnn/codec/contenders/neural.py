@@ -7,6 +7,7 @@ Tiles are independent; the kernels release the GIL, so many run side by side in 
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Sequence
 
@@ -20,7 +21,7 @@ from dicomnn.codec.online import STATE
 from dicomnn.codec.parallel import in_order
 from dicomnn.codec.predictors import NEIGHBOURS, predictor_table
 from dicomnn.codec.tiles import TileContext
-from dicomnn.errors import PayloadCorrupt, UnknownModel
+from dicomnn.errors import InexactArithmetic, PayloadCorrupt, UnknownModel
 
 METHOD = 0
 NAME = "neural"
@@ -29,6 +30,7 @@ _HEAD = struct.Struct("<HB")
 _CODED_CHANCE = 49152
 _CENTRE = 128
 _checked: set[str] = set()
+_proven: set[str] = set()
 
 
 def applies(tile: np.ndarray, context: TileContext) -> bool:
@@ -46,9 +48,50 @@ def _index_of(error: float) -> int:
 
 
 def _require_model(context: TileContext) -> Model:
-    if context.model is None:
+    model = context.model
+    if model is None:
         raise UnknownModel("A neural tile needs its model, and none was given.")
-    return context.model
+    if model.id not in _proven:
+        prove(model)
+    return model
+
+
+def prove(model: Model) -> None:
+    """Compare this machine's compiled kernels with the fingerprint that the model was released with.
+
+    Catches a platform or a stale compile cache that computes differently, before anything is coded
+    or decoded with it. Raises InexactArithmetic.
+    """
+    _proven.add(model.id)
+    wanted = model.about.get("fingerprint")
+    if wanted is not None and fingerprint(model) != wanted:
+        _proven.discard(model.id)
+        raise InexactArithmetic(
+            f"The compiled coding loop does not give what model {model.id} was released with.",
+            cure="Delete the compile cache (__pycache__/*.nbi and *.nbc of dicomnn, or NUMBA_CACHE_DIR) and try"
+            " again; if it stays, do not code on this machine and report its platform.",
+        )
+
+
+def fingerprint(model: Model) -> str:
+    """SHA-256 of a made tile coded at every effort, exactly and with a bound, with and without a code.
+
+    The tile has noise, a ramp, an edge, a flat area and outliers, all from integer arithmetic.
+    """
+    _proven.add(model.id)
+    rows, columns = np.mgrid[0:40, 0:56]
+    mixed = (rows * 56 + columns) * 2654435761 % 4294967296
+    tile = 900 + 7 * columns + 3 * rows + (mixed >> 27) + np.where(columns > 30, 400, 0)
+    tile[26:, 36:] = 17
+    tile[5, 7], tile[9, 40], tile[39, 0] = 65535, 0, 4095
+    digest = hashlib.sha256()
+    for effort in ("fast", "default", "max"):
+        for bound in (0, 2):
+            context = TileContext(65535, bound, effort, model)
+            for step in (0, 1):
+                code = (np.arange(CODE_LENGTH) % 7 - CODE_LIMIT) * step
+                digest.update(encode_with(tile.astype(np.uint16), context, 900, 20, code))
+    return digest.hexdigest()
 
 
 def look_at(tile: np.ndarray, context: TileContext, model: Model) -> tuple[int, int, np.ndarray]:
