@@ -25,11 +25,11 @@ from dicomnn.codec.encode import encode
 from dicomnn.codec.model import Model
 from dicomnn.codec.payload import Payload, parse
 from dicomnn.codec.profile import Profile
-from dicomnn.codec.tiles import METHODS
 from dicomnn.coded.bounded import Distortion, derived
 from dicomnn.coded.manifest import FORMAT_VERSION, Manifest
 from dicomnn.coded.mapping import CHUNK, Mapping
 from dicomnn.coded.original import DatasetDigest, Original, dataset_digest, opened
+from dicomnn.coded.sealed import Sealed
 from dicomnn.coded.stored import Models, StoredObject
 from dicomnn.dicom.attributes import read_attributes, read_image_pixel
 from dicomnn.dicom.eligibility import REASONS, judge, reason_of
@@ -46,68 +46,6 @@ from dicomnn.version import library_version
 
 Progress = Callable[[int, int], None]
 UNKNOWN_DIGEST = "0" * 64
-
-
-@dataclass(frozen=True)
-class Sealed:
-    """What became of the original. `kind` is 'coded' (the target is written and proven) or 'kept'.
-
-    For kept ones `reason` is a code of ``eligibility.REASONS``, `detail` a sentence, and nothing was
-    written. `note` says when a milder profile than asked for was applied. Sizes in bytes.
-    """
-
-    kind: str
-    reason: str | None
-    detail: str
-    note: str
-    profile: str
-    bytes_before: int
-    bytes_after: int
-    pixel_bytes: int = 0
-    payload_bytes: int = 0
-    manifest: Manifest | None = None
-    header: Header | None = None
-    distortion: Distortion | None = None
-    encode_seconds: float = 0.0
-    verify_seconds: float = 0.0
-    seconds: float = 0.0
-
-    def facts(self) -> dict[str, Any]:
-        """Plain JSON values for index and report."""
-        facts: dict[str, Any] = {
-            "kind": self.kind,
-            "reason": self.reason,
-            "detail": self.detail,
-            "note": self.note,
-            "profile": self.profile,
-            "bytes_before": self.bytes_before,
-            "bytes_after": self.bytes_after,
-            "seconds": round(self.seconds, 4),
-        }
-        if self.manifest is None or self.header is None:
-            return facts
-        header, counts = self.header, np.bincount(self.header.tile_methods, minlength=len(METHODS))
-        pixels = header.frames * header.rows * header.columns
-        facts |= {
-            "ratio": round(self.bytes_before / self.bytes_after, 4),
-            "bits_per_pixel": round(8 * self.payload_bytes / pixels, 4),
-            "pixel_bytes": self.pixel_bytes,
-            "payload_bytes": self.payload_bytes,
-            "frames": header.frames,
-            "rows": header.rows,
-            "columns": header.columns,
-            "tiles": {name: int(count) for name, count in zip(METHODS, counts, strict=True)},
-            "model_id": self.manifest.model_id,
-            "effort": self.manifest.effort,
-            "exact": self.manifest.exact,
-            "pixel_digest": self.manifest.pixel_digest,
-            "dataset_digest": self.manifest.dataset_digest,
-            "original_dataset_digest": self.manifest.original_dataset_digest,
-            "encode_seconds": round(self.encode_seconds, 4),
-            "verify_seconds": round(self.verify_seconds, 4),
-            "metrics": None if self.distortion is None else self.distortion.facts(),
-        }
-        return facts
 
 
 @dataclass(frozen=True)
