@@ -24,10 +24,12 @@ from dicomnn.flow.opening import Place
 
 log = structlog.get_logger(__name__)
 
+# One thread per worker: workers as many as cores beat threads that wait for each other. torch and
+# numba read these when they are imported.
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS",
               "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 WATCH_SECONDS = 0.25
-STOP_SECONDS = 15.0
+STOP_SECONDS = 10.0
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 HEALTHY_SECONDS = 20.0      # a worker that lived this long resets the pause

@@ -117,14 +117,8 @@ def main(arguments: list[str]) -> int:
     worker = Worker(settings, number)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop.set())
     threading.Thread(target=_watch_node, args=(worker, sys.stdin.buffer), name="node", daemon=True).start()
-    _one_torch_thread()
     worker.run()
     return 0
-
-
-def _one_torch_thread() -> None:
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 COUNT_LIMIT = 65535             # sub-operation counts are US (PS3.7 9.1.3): larger numbers stay at this
 PENDING_SECONDS = 5.0
-FAILED_LIST_LIMIT = 60000       # keeps the list of failed UIDs below 4 MiB
+FAILED_LIST_BYTES = 65000       # a UI value in Explicit VR holds at most 65534 bytes (PS3.5 7.1.2)
 
 _KEYS = {"PATIENT": "PatientID", "STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID",
          "IMAGE": "SOPInstanceUID"}
@@ -74,6 +74,7 @@ class Tally:
     failed: int = 0
     warned: int = 0
     failed_uids: list[str] = field(default_factory=list)
+    _bytes: int = 0
 
     @property
     def remaining(self) -> int:
@@ -81,7 +82,8 @@ class Tally:
 
     def fail(self, uid: str) -> None:
         self.failed += 1
-        if len(self.failed_uids) < FAILED_LIST_LIMIT:
+        self._bytes += len(uid) + 1
+        if self._bytes < FAILED_LIST_BYTES:
             self.failed_uids.append(uid)
 
 

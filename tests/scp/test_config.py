@@ -85,3 +85,20 @@ def test_every_key_is_described_where_its_default_stands() -> None:
                     assert isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant), (
                         node.name, ast.unparse(statement))
     assert len(fields(Config)) == 8
+
+
+def test_the_document_names_every_key_with_its_default() -> None:
+    text = (Path(__file__).parent.parent.parent / "docs" / "configuration.md").read_text()
+    for section in (*(f.default_factory for f in fields(Config) if f.name not in ("rules", "peers")),
+                    module.Rule, module.PeerRule):
+        for key in fields(section):  # type: ignore[arg-type]
+            default = key.default
+            shown = (str(default).lower() if isinstance(default, bool)
+                     else f'"{default}"' if isinstance(default, str) else str(default))
+            assert f"| `{key.name}` | `{shown}` |" in text, key.name
+
+
+def test_the_documents_example_is_a_valid_configuration(tmp_path: Path) -> None:
+    text = (Path(__file__).parent.parent.parent / "docs" / "configuration.md").read_text()
+    example = text.split("```toml\n")[1].split("```")[0]
+    assert load(written(tmp_path, example), {}).peers[0].ae_title == "CT1"
