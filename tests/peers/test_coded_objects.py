@@ -61,11 +61,12 @@ def test_dcmdump_reads_a_coded_object_and_finds_the_private_block(name: str, cod
 @pytest.mark.parametrize("lengths", ["-e", "+e"], ids=["undefined-lengths", "explicit-lengths"])
 def test_pixels_survive_a_conversion_by_dcmconv_of_the_coded_object(
         syntax: str, lengths: str, coded: Path, sample_data: Path, tmp_path: Path) -> None:
+    carried, back = tmp_path / "carried", tmp_path / "back"
     for name in SAMPLES:
-        carried, back = tmp_path / "carried.dcm", tmp_path / "back.dcm"
-        done = call("dcmconv", syntax, lengths, coded / name, carried)
+        (carried / name).parent.mkdir(parents=True, exist_ok=True)
+        done = call("dcmconv", syntax, lengths, coded / name, carried / name)
         assert done.returncode == 0, done.stdout
-        done = call(DICOMNN, "restore", carried, back)
-        assert back.is_file(), f"{name}: {done.stdout}"
-        assert (dcmread(back).pixel_array == dcmread(sample_data / name).pixel_array).all(), name
-        back.unlink()
+    done = call(DICOMNN, "restore", carried, back)
+    for name in SAMPLES:
+        assert (back / name).is_file(), f"{name}: {done.stdout}"
+        assert (dcmread(back / name).pixel_array == dcmread(sample_data / name).pixel_array).all(), name
