@@ -117,11 +117,11 @@ def table(rows: list[dict[str, Any]]) -> str:
             continue
         total = {v: sum(r[v] for r in part) for v in VARIANTS}
         tiles = np.sum([r["tiles"] for r in part], axis=0)
-        contested = tiles.sum() - tiles[2]
+        contested = max(tiles.sum() - tiles[2], 1)
         pixels = sum(r["pixels"] for r in part)
         seconds = [sum(r[k] for r in part) / pixels * 1e6 for k in ("encode_seconds", "decode_seconds")]
         lines.append(
-            f"| {name} | {len(part)} | {tiles[0]} of {contested} ({100 * tiles[0] / max(contested, 1):.1f} %) |"
+            f"| {name} | {len(part)} | {tiles[0]} of {contested} ({100 * tiles[0] / contested:.1f} %) |"
             f" {8 * total['ours'] / pixels:.3f} | {total['ours'] / total['jpegls']:.4f} |"
             f" {total['no-code'] / total['jpegls']:.4f} | {total['no-network'] / total['jpegls']:.4f} |"
             f" {seconds[0]:.1f}, {seconds[1]:.1f} |"

@@ -225,6 +225,26 @@ def test_a_payload_decodes_alike_in_other_processes_and_instruction_sets(
         assert done.stdout.strip() == wanted, done.stderr
 
 
+def test_decoding_needs_no_torch(tmp_path: Path) -> None:
+    frames = noisy(64, 70, 8)[None]
+    payload = bytes(
+        encode(
+            frames, FORMAT, profile=Profile.parse("lossless"), model=default_shelf().newest(), effort="fast"
+        )
+    )
+    (tmp_path / "payload").write_bytes(payload)
+    script = (
+        "import sys, hashlib\nsys.modules['torch'] = None\n"
+        "from dicomnn.codec.decode import decode\nfrom dicomnn.shelf import default_shelf\n"
+        "frames = decode(open(sys.argv[1], 'rb').read(), default_shelf().get)\n"
+        "print(hashlib.sha256(frames.tobytes()).hexdigest())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "payload")], capture_output=True, text=True, timeout=280
+    )
+    assert done.stdout.strip() == hashlib.sha256(frames.tobytes()).hexdigest(), done.stderr
+
+
 def test_decoding_is_the_same_with_one_and_two_threads() -> None:
     frames = np.stack([noisy(300, 280, seed) for seed in range(2)])
     payload = bytes(
