@@ -15,10 +15,10 @@ from dicomnn.codec.checksum import crc32c
 from dicomnn.codec.decode import decode, decode_frame, decode_region, read_header
 from dicomnn.codec.encode import encode
 from dicomnn.codec.model import Model
-from dicomnn.codec.payload import FIXED, Layout, name_of, parse
+from dicomnn.codec.payload import FIXED, CodedPlane, CodedTile, Layout, PlaneRecord, assemble, name_of, parse
 from dicomnn.codec.profile import Profile
 from dicomnn.codec.sample import SampleFormat
-from dicomnn.codec.tiles import METHODS
+from dicomnn.codec.tiles import METHODS, Grid
 from dicomnn.errors import (
     PayloadCorrupt,
     PayloadError,
@@ -193,6 +193,26 @@ def test_enormous_claims_are_refused_before_anything_is_allocated(payload: bytes
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1 << 20
+
+
+def test_an_image_of_constant_tiles_too_large_for_dicom_is_refused_though_its_tables_are_there() -> None:
+    grid = Grid(65535, 65535)
+    plane = CodedPlane(PlaneRecord(0, 0, None), [CodedTile(METHODS.index("constant"), b"")] * grid.count)
+    huge = bytes(
+        assemble(
+            profile=LOSSLESS,
+            effort="fast",
+            model_id="",
+            sample_format=SampleFormat(8, 8, 7, False),
+            frames=2,
+            grid=grid,
+            pixel_digest=bytes(32),
+            value_planes=[plane, plane],
+            side_planes={},
+        )
+    )
+    with pytest.raises(PayloadImplausible, match="no DICOM object"):
+        read_header(huge)
 
 
 def test_claims_that_their_tables_cannot_hold_are_refused(payload: bytes) -> None:

@@ -20,6 +20,7 @@ from dicomnn.codec.reference_neural import ReferenceModel, decode_neural
 from dicomnn.codec.sample import SampleFormat
 from dicomnn.codec.tiles import TileContext
 from dicomnn.errors import PayloadCorrupt, PayloadError, UnknownModel
+from dicomnn.shelf import default_shelf
 
 
 def tile_of(kind: str, shape: tuple[int, int], peak: int, seed: int) -> np.ndarray:
@@ -60,6 +61,17 @@ def test_neural_tiles_decode_alike(made_model: Model, effort: str, bound: int) -
             slow = decode_neural(data, *shape, peak, bound, effort, model)
             assert np.array_equal(fast, slow), (kind, shape, peak)
             assert int(np.abs(fast.astype(int) - tile).max()) <= bound
+
+
+def test_every_released_model_decodes_alike() -> None:
+    shelf = default_shelf()
+    tile = tile_of("texture", (33, 34), 4095, 1)
+    for model_id in shelf.ids():
+        context = TileContext(4095, 0, "default", shelf.get(model_id))
+        data = contenders.contender(NEURAL).encode(tile, context)
+        assert data is not None
+        slow = decode_neural(data, 33, 34, 4095, 0, "default", ReferenceModel(shelf.model_bytes(model_id)))
+        assert np.array_equal(slow, tile)
 
 
 @pytest.mark.parametrize("bound", [0, 1, 3, 200, 1000])
