@@ -78,7 +78,7 @@ class StorageSection:
     conflict_status: str = "refuse"
     """What the sender of a conflicting object is told: 'refuse' (0111) or 'warn' (B000). Both objects
     are kept either way."""
-    on_identity_mismatch: str = "refuse"
+    on_identity_mismatch: str = "keep"
     """The command names another instance than the data set: 'refuse' (A900), or 'keep' it under the
     command's UID with a warning (B007)."""
     minimum_free_bytes: int = 268435456

@@ -51,7 +51,7 @@ class Policy:
     profile: str = "lossless"
     rules: Sequence[ProfileRule] = ()
     conflict_status: str = "refuse"
-    keep_mismatched: bool = False
+    keep_mismatched: bool = True
     minimum_free_bytes: int = 0
 
 

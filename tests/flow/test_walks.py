@@ -142,16 +142,16 @@ def test_other_content_under_the_uid_is_kept_aside_and_the_report_says_so(walks:
     assert "taken by other content" in (folder / "report.html").read_text()
 
 
-def test_a_command_that_names_another_instance_is_refused_and_leaves_nothing(walks: Walks) -> None:
+def test_a_command_that_names_another_instance_can_be_refused_and_leaves_nothing(
+        open_walks: Callable[..., Walks]) -> None:
+    walks = open_walks(Policy(keep_mismatched=False))
     item = image(1, in_data_set="1.2.826.9.1.1.999")
     with pytest.raises(IdentifierInvalid):
         walks.put(item)
     assert walks.objects() == 0 and not list(walks.archive.store.scratch.glob("*.part"))
 
 
-def test_a_mismatched_instance_is_kept_under_the_commands_uid_when_configured(
-        open_walks: Callable[..., Walks]) -> None:
-    walks = open_walks(Policy(keep_mismatched=True))
+def test_a_mismatched_instance_is_kept_under_the_commands_uid(walks: Walks) -> None:
     item = image(1, in_data_set="1.2.826.9.1.1.999")
     assert walks.put(item).mismatch
     walks.code_all()

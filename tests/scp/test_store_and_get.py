@@ -190,12 +190,11 @@ def test_other_content_under_a_known_uid_is_refused_with_0111_and_kept_aside(nod
     assert any(second.data == p.read_bytes()[-len(second.data):] for p in objects_in(node.archive))
 
 
-def test_a_data_set_with_another_uid_than_the_command_is_refused_with_a900(node: NodeProcess) -> None:
+def test_a_data_set_with_another_uid_than_the_command_is_kept_with_a_warning(node: NodeProcess) -> None:
     study = f"{STUDY}.20"
     item = image(1, study=study, series=f"{study}.1", in_data_set=f"{study}.1.777")
-    before = len(objects_in(node.archive))
-    assert send(node.port, [item]) == [0xA900]
-    assert len(objects_in(node.archive)) == before and temporary_files(node.archive) == []
+    assert send(node.port, [item]) == [0xB007]
+    assert get_study(node.port, study, [(CT, EXPLICIT)]).items == [item]
 
 
 def test_a_class_that_is_not_the_contexts_is_refused_with_0122(node: NodeProcess) -> None:
