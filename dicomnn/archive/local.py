@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import secrets
@@ -26,6 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from dicomnn.archive.sessions import Session, sweep
 from dicomnn.archive.store import (
     Entry,
     Hook,
@@ -70,42 +70,6 @@ def _digest(path: Path, offset: int = 0) -> tuple[str, int]:
         while chunk := source.read(_CHUNK):
             hasher.update(chunk)
         return hasher.hexdigest(), source.tell()
-
-
-class _Session:
-    """This process's corner of ``incoming``: a folder whose lock file is held while it lives."""
-
-    def __init__(self, incoming: Path) -> None:
-        self.folder = incoming / secrets.token_hex(8)
-        self.folder.mkdir()
-        # flock, not a process number: numbers are used again and differ between containers.
-        self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def close(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.close(self._lock)
-
-
-def sweep(incoming: Path, *, stale_after: float, now: float) -> list[str]:
-    """Remove sessions whose process has died and which nobody touched for ``stale_after`` seconds."""
-    swept = []
-    for folder in sorted(incoming.iterdir()):
-        try:
-            newest = max(p.stat().st_mtime for p in (folder, *folder.rglob("*")))
-            if newest > now - stale_after:
-                continue
-            with open(folder / "lock", "rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
-            swept.append(folder.name)
-        except BlockingIOError:
-            continue                       # its process lives, however old the files are
-        except FileNotFoundError:
-            # either another process sweeps at the same time, or a session that died before its lock was made
-            if not (folder / "lock").exists():
-                shutil.rmtree(folder, ignore_errors=True)
-    return swept
 
 
 class LocalIncoming(Incoming):
@@ -250,7 +214,7 @@ class LocalStore(Store):
         self.names = NameSource()
         self._stale_after = stale_after
         self._lock = threading.Lock()
-        self._session: _Session | None = None
+        self._session: Session | None = None
         self._durable_folders: set[Path] = set()
         self._objects = self.root / "objects"
         self._incoming = self.root / "incoming"
@@ -279,7 +243,7 @@ class LocalStore(Store):
             if self._session is None:
                 with _told_as_store_error("making a scratch folder", str(self._incoming)):
                     sweep(self._incoming, stale_after=self._stale_after, now=time.time())
-                    self._session = _Session(self._incoming)
+                    self._session = Session(self._incoming)
             return self._session.folder
 
     def path_of(self, name: str) -> Path:

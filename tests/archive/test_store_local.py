@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from dicomnn.archive import local
-from dicomnn.archive.local import LocalStore, sweep
+from dicomnn.archive.local import LocalStore
+from dicomnn.archive.sessions import sweep
 from dicomnn.archive.store import PUT_POINTS, open_store
 from dicomnn.errors import StoreFailed, StoreFull
 from tests.archive.conftest import put

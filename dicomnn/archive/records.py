@@ -1,0 +1,247 @@
+"""What the index takes and gives, as plain data: objects that arrive, instances, work, studies, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dicomnn.archive.states import State
+
+
+@dataclass(frozen=True)
+class Received:
+    """One object that is durable in the store and wants to become part of the archive.
+
+    digest: of the data set (what duplicates are judged by and restoring is checked against);
+    object_sha256, object_size: of the stored file, preamble and File Meta included.
+    attributes: snake_case DICOM keywords to str, int or None; those in ``sql/schema.py`` become
+    columns (patient_id, patient_name, study_date, study_time, accession_number, study_description,
+    modality, series_number, series_description, instance_number), all are kept as JSON.
+    kept_reason: judged at once, no worker will see it. association: from `association_opened`.
+    """
+
+    sop_instance_uid: str
+    digest: str
+    object_name: str
+    object_sha256: str
+    object_size: int
+    sop_class_uid: str = ""
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    transfer_syntax_uid: str = ""
+    attributes: Mapping[str, str | int | float | None] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    profile: str = "lossless"
+    kept_reason: str | None = None
+    kept_detail: str = ""
+    source: str = ""                       # 'c-store', 'import', ...
+    calling_ae: str = ""
+    called_ae: str = ""
+    peer_address: str = ""
+    association: str | None = None
+    received_at: float | None = None       # None: now
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of it.
+
+    kind: 'new'; 'same' (already here, not stored twice); 'conflict' (the UID is taken by other
+    content: kept in the store as a conflict record, not the instance); 'replaced' (other content,
+    and the policy lets the newer win: the older became the conflict record).
+    drop: the new object's name when nothing refers to it; it is in the release queue already, so
+    deleting it at once is allowed and forgetting it is harmless.
+    """
+
+    kind: str
+    instance_id: int
+    sop_instance_uid: str
+    conflict_id: int | None = None
+    drop: str | None = None
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One instance as the index has it.
+
+    received_uid is the UID it came with; sop_instance_uid the one it has now (another one only
+    after a lossy profile). before, after: bytes of the received object and of the present one.
+    """
+
+    id: int
+    sop_instance_uid: str
+    received_uid: str
+    sop_class_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    state: State
+    revision: int
+    reason: str | None
+    detail: str
+    error_code: str | None
+    attempts: int
+    object_name: str
+    object_sha256: str
+    object_size: int
+    digest: str
+    before: int
+    profile: str
+    model_id: str | None
+    attributes: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    source: str
+    calling_ae: str
+    called_ae: str
+    peer_address: str
+    received_at: float
+    changed_at: float
+    lease_owner: str | None
+    lease_until: float | None
+
+    @property
+    def after(self) -> int:
+        return self.object_size
+
+
+@dataclass(frozen=True)
+class Work:
+    """A leased instance. ``token`` is what every later call is compared with."""
+
+    instance: Instance
+    owner: str
+    token: str
+    attempt: int                           # 1 for the first
+    expires_at: float
+
+    @property
+    def object_name(self) -> str:
+        return self.instance.object_name
+
+    @property
+    def digest(self) -> str:
+        return self.instance.digest
+
+    @property
+    def sop_instance_uid(self) -> str:
+        return self.instance.sop_instance_uid
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Content that came under a UID which another instance has; its bytes stay in the store.
+
+    superseded: this one was the instance before and was replaced by policy. coded: object_name is
+    a coded object whose restored data set has ``digest``.
+    """
+
+    id: int
+    instance_id: int
+    sop_instance_uid: str
+    study_instance_uid: str
+    digest: str
+    object_name: str
+    object_sha256: str
+    object_size: int
+    superseded: bool
+    coded: bool
+    times_seen: int
+    calling_ae: str
+    peer_address: str
+    received_at: float
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Release:
+    """A name that nothing refers to any more."""
+
+    object_name: str
+    size: int
+    due_at: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study's row; counts are kept with each instance's own transaction.
+
+    pending: instances received or coding. revision: grows with every change that a report shows.
+    """
+
+    study_instance_uid: str
+    patient_id: str | None
+    patient_name: str | None
+    study_date: str | None
+    study_time: str | None
+    accession_number: str | None
+    study_description: str | None
+    instances: int
+    pending: int
+    conflicts: int
+    bytes_before: int
+    bytes_after: int
+    last_touched: float
+    revision: int
+    report_due: bool
+    report_at: float | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """Figures for `dicomnn status`; from counters, so its cost does not grow with the archive.
+
+    bytes_received: of every object ever accepted. bytes_before and bytes_after: of the coded
+    instances, as received and as coded. bytes_store: of all objects the index knows, those waiting
+    for release and conflicts included. failures: error code to number of instances given up.
+    rate: instances per second over the last ``rate_seconds``: received, coded and kept apart.
+    oldest_backlog: when the longest waiting instance arrived.
+    """
+
+    backlog: int
+    coding: int
+    coded: int
+    kept: Mapping[str, int]
+    deleted: int
+    failures: Mapping[str, int]
+    retrying: int
+    conflicts: int
+    duplicates: int
+    bytes_received: int
+    bytes_before: int
+    bytes_after: int
+    bytes_store: int
+    bytes_index: int
+    releases_waiting: int
+    rate_seconds: float
+    rate: Mapping[str, float]
+    oldest_backlog: float | None
+    models: Sequence[str] = ()
+
+    @property
+    def idle(self) -> bool:
+        """No work is left: nothing waits for a worker, nothing is with one."""
+        return self.backlog == 0 and self.coding == 0
+
+    @property
+    def kept_total(self) -> int:
+        return sum(self.kept.values())
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """One row made from objects and journal (``check.py``). conflicts: (received, superseded, coded)."""
+
+    received: Received
+    state: State
+    revision: int = 1
+    sop_instance_uid: str | None = None    # present UID, when a lossy profile gave a new one
+    reason: str | None = None
+    detail: str = ""
+    error_code: str | None = None
+    model_id: str | None = None
+    before: int | None = None
+    changed_at: float | None = None
+    conflicts: Sequence[tuple[Received, bool, bool]] = ()
+    release: Sequence[tuple[str, int]] = ()
