@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dicomnn.codec.reference_jpegls import decode_scan
-from dicomnn.codec.reference_neural import ReferenceModel, decode_neural
+from dicomnn.codec.reference_model import ReferenceModel
+from dicomnn.codec.reference_neural import decode_neural
 from dicomnn.errors import PayloadCorrupt, PayloadTruncated, UnknownModel, UnsupportedFormatVersion
 
 EFFORTS = ("fast", "default", "max")

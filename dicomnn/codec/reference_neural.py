@@ -1,4 +1,4 @@
-"""The neural tile and the model file, in plain Python and NumPy. Part of the reference decoder.
+"""The neural tile, in plain Python and NumPy. Part of the reference decoder.
 
 docs/format-neural.md, pixel by pixel, with no state kept that could be computed again:
 windows are summed anew for each solution instead of sliding.
@@ -6,14 +6,13 @@ windows are summed anew for each solution instead of sliding.
 
 from __future__ import annotations
 
-import json
 import math
 import struct
-import zlib
 
 import numpy as np
 
-from dicomnn.errors import ModelCorrupt, PayloadCorrupt
+from dicomnn.codec.reference_model import ESCAPE, ReferenceModel
+from dicomnn.errors import PayloadCorrupt
 
 NEIGHBOURS = [
     *((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, -2), (-1, 2), (-2, -1), (-2, 1)),
@@ -25,66 +24,11 @@ PREDICTORS = {  # neighbours, radius, pixels between solutions
     "default": ((18, 7, 4), (10, 4, 2)),
     "max": ((18, 7, 2), (10, 4, 1), (30, 12, 4)),
 }
-ESCAPE = 255
 MARGIN = 4
 
 
 def _clip(value: int, lowest: int, highest: int) -> int:
     return min(max(value, lowest), highest)
-
-
-class ReferenceModel:
-    """Arrays and tables of a model file."""
-
-    def __init__(self, data: bytes) -> None:
-        magic, version, length = struct.unpack_from("<8sII", data)
-        if magic != b"DNNMODEL" or version != 1:
-            raise ModelCorrupt("This is no model file of format version 1.")
-        body = zlib.decompress(data[16 + length :])
-        arrays: dict[str, np.ndarray] = {}
-        position = 0
-        for row in json.loads(data[16 : 16 + length])["arrays"]:
-            count = math.prod(row["shape"])
-            array = np.frombuffer(body, row["dtype"], count, position).reshape(row["shape"])
-            arrays[row["name"]] = array.astype(np.int64)
-            position += array.nbytes
-        self.arrays = arrays
-        self.log = arrays["log"].tolist()
-        self.compand = arrays["compand"].tolist()
-        self.frequencies = arrays["frequencies"]
-        self.cdfs = np.zeros((*self.frequencies.shape[:-1], ESCAPE + 2), np.int64)
-        self.cdfs[..., 1:] = np.cumsum(self.frequencies, axis=-1)
-        self.code_cdfs = np.zeros((16, 8), np.int64)
-        self.code_cdfs[:, 1:] = np.cumsum(arrays["code_frequencies"], axis=-1)
-
-    def log2(self, value: int) -> int:
-        """log2 of an integer >= 1, in 1/256."""
-        n = value.bit_length() - 1
-        mantissa = value >> (n - 8) if n >= 8 else value << (8 - n)
-        return 256 * n + int(self.log[mantissa & 255])
-
-    def bend(self, value: int, scale: int) -> int:
-        """16 * value / scale through the companding table."""
-        bent = int(self.compand[min((abs(value) * ((1 << 24) // scale)) >> 20, 1023)])
-        return bent if value >= 0 else -bent
-
-    def modulation(self, code: np.ndarray) -> np.ndarray:
-        """(4, H): scale and shift of the first hidden layer, scale and shift of the second."""
-        a = self.arrays
-        h = np.clip((code @ a["decoder1"] + a["decoder1_bias"]) >> 4, 0, 255)
-        m = (h @ a["decoder2"] + a["decoder2_bias"]).reshape(4, -1)
-        return np.stack(
-            [np.clip(m[0] >> 8, -48, 48), m[1] >> 9 << 8, np.clip(m[2] >> 8, -48, 48), m[3] >> 9 << 9]
-        )
-
-    def network(self, inputs: list[int], modulation: np.ndarray) -> list[int]:
-        """Corrections of the mean (1/256 of the scale), of the log scale (1/256), and the tail (1/256)."""
-        a = self.arrays
-        h = (np.array(inputs) @ a["causal1"] + a["causal1_bias"] + modulation[1]) >> 8
-        h = np.clip((h * (64 + modulation[0])) >> 6, 0, 255)
-        h = (h @ a["causal2"] + a["causal2_bias"] + modulation[3]) >> 9
-        h = np.clip((h * (64 + modulation[2])) >> 6, 0, 255)
-        return [int(value) for value in (h @ a["causal3"] + a["causal3_bias"]) >> 6]
 
 
 class _Stream:

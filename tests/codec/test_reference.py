@@ -16,7 +16,8 @@ from dicomnn.codec.encode import encode
 from dicomnn.codec.model import Model
 from dicomnn.codec.profile import EFFORTS, Profile
 from dicomnn.codec.reference_jpegls import decode_scan
-from dicomnn.codec.reference_neural import ReferenceModel, decode_neural
+from dicomnn.codec.reference_model import ReferenceModel
+from dicomnn.codec.reference_neural import decode_neural
 from dicomnn.codec.sample import SampleFormat
 from dicomnn.codec.tiles import TileContext
 from dicomnn.errors import PayloadCorrupt, PayloadError, UnknownModel
@@ -161,6 +162,7 @@ def test_the_reference_needs_neither_torch_nor_numba_nor_any_other_part_of_the_c
         "dicomnn.codec",
         "dicomnn.codec.reference",
         "dicomnn.codec.reference_jpegls",
+        "dicomnn.codec.reference_model",
         "dicomnn.codec.reference_neural",
         "dicomnn.errors",
     }
