@@ -68,8 +68,8 @@ def prove(model: Model) -> None:
         _proven.discard(model.id)
         raise InexactArithmetic(
             f"The compiled coding loop does not give what model {model.id} was released with.",
-            cure="Delete the compile cache (__pycache__/*.nbi and *.nbc of dicomnn, or NUMBA_CACHE_DIR) and try"
-            " again; if it stays, do not code on this machine and report its platform.",
+            cure="Delete the compile cache (__pycache__/*.nbi and *.nbc of dicomnn, or NUMBA_CACHE_DIR) and"
+            " try again; if it stays, do not code on this machine and report its platform.",
         )
 
 
@@ -145,7 +145,8 @@ def _kernel(
     cursor: np.ndarray,
 ) -> int:
     table = predictor_table(context.effort)
-    work = features.workspace(*tile.shape, table)
+    height, width = tile.shape
+    work = features.workspace(height, width, table)
     return int(
         neural_kernel.code_tile(
             mode,
