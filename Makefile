@@ -42,11 +42,17 @@ $(VENV)/installed-test: $(VENV)/installed
 	@$(PIP) install --quiet --editable '.[test]'
 	@touch $@
 
-install: $(VENV)/installed
+# The kernels of the codec are compiled once and cached; without this the first user of each would wait.
+$(VENV)/compiled: $(VENV)/installed $(wildcard dicomnn/codec/*.py dicomnn/codec/contenders/*.py)
+	@echo "compiling the coding loop (half a minute, once)"
+	@$(BIN)/python -m dicomnn.warm
+	@touch $@
+
+install: $(VENV)/compiled
 	@echo "dicomnn is in $(BIN)/dicomnn; next: make demo"
 
 # ---------------------------------------------------------------- the five-minute start
-demo: $(VENV)/installed
+demo: $(VENV)/compiled
 	@$(BIN)/python -m demo $(if $(KEEP),--keep)
 
 # ---------------------------------------------------------------- tests
@@ -57,17 +63,17 @@ types: $(VENV)/installed-test
 	@$(BIN)/mypy
 
 layers: $(VENV)/installed-test
-	@out=$$($(BIN)/lint-imports --no-timings 2>&1) || { echo "$$out"; exit 1; }; echo "$$out" | tail -n 1
+	@out=$$($(BIN)/lint-imports 2>&1) || { echo "$$out"; exit 1; }; echo "$$out" | tail -n 1
 
-unit: $(VENV)/installed-test
+unit: $(VENV)/installed-test $(VENV)/compiled
 	@$(PYTEST) -m "not peers and not slow" -n $(JOBS) --dist loadfile
 
 test: lint types layers unit
 
-peers: $(VENV)/installed-test
+peers: $(VENV)/installed-test $(VENV)/compiled
 	@$(PYTEST) -m peers tests/peers
 
-slow: $(VENV)/installed-test
+slow: $(VENV)/installed-test $(VENV)/compiled
 	@$(PYTEST) -m slow
 
 wheel-test: $(VENV)/installed-test
