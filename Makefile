@@ -4,7 +4,7 @@
 #   make demo       the five-minute start: studies in over C-STORE, smaller, and back bit for bit
 #                   (KEEP=1 leaves the node running and prints its addresses)
 #   make test       ruff, mypy, import-linter, pytest
-#   make peers      tests against DCMTK and dicom3tools (Debian packages dcmtk, dicom3tools)
+#   make peers      tests against DCMTK, dicom3tools, Orthanc (Debian: dcmtk dicom3tools orthanc)
 #   make slow       the long tests
 #   make wheel-test build the wheel and use it in an empty environment
 #   make lint types layers unit     the four parts of `make test`, one at a time
