@@ -32,9 +32,11 @@ class Walks:
         finally:
             arrival.abort()
 
-    def take(self, item: Item, *accepted: str) -> bytes:
+    def take(self, item: Item, *accepted: str) -> Item:
+        """What a peer gets for ``item`` when it takes these syntaxes (none: as received)."""
         with Retrieval(self.archive).prepare(Match(item.instance, item.sop_class), accepted or None) as given:
-            return given.source.read(given.size)
+            return Item(given.sop_class_uid, given.sop_instance_uid, given.transfer_syntax_uid,
+                        given.source.read(given.size))
 
     def code_all(self, effort: str = "fast") -> list[Done]:
         coder, done = Coder(self.archive, effort=effort), []

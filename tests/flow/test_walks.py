@@ -29,13 +29,13 @@ def test_native_input_is_byte_identical_in_every_state(walks: Walks) -> None:
              for n, syntax in enumerate((EXPLICIT, IMPLICIT, BIG), 1)]
     for item in items:
         assert walks.put(item).kind == "new"
-        assert walks.take(item) == item.data
+        assert walks.take(item) == item
     (work,) = walks.archive.index.lease("test", 60.0)
     assert walks.archive.index.get(work.sop_instance_uid).state is State.CODING
-    assert [walks.take(item) for item in items] == [item.data for item in items]
+    assert [walks.take(item) for item in items] == items
     assert Coder(walks.archive, effort="fast").code(work).outcome == "coded"
     assert [d.outcome for d in walks.code_all()] == ["coded", "coded"]
-    assert [walks.take(item) for item in items] == [item.data for item in items]
+    assert [walks.take(item) for item in items] == items
     assert all(walks.archive.index.get(i.instance).state is State.CODED for i in items)
 
 
@@ -47,7 +47,7 @@ def test_after_coding_the_store_holds_no_original(walks: Walks) -> None:
     walks.archive.release_due()
     (only,) = walks.archive.store.entries()
     assert only.name != original.name and only.size < original.size
-    assert walks.take(item) == item.data
+    assert walks.take(item) == item
 
 
 def test_a_reader_that_began_before_the_swap_gets_the_right_bytes(walks: Walks) -> None:
@@ -70,7 +70,7 @@ def test_a_name_that_is_gone_makes_the_walk_ask_the_index_again(
     answers = [stale, stale]
     fresh = walks.archive.index.get
     monkeypatch.setattr(walks.archive.index, "get", lambda uid: answers.pop() if answers else fresh(uid))
-    assert walks.take(item) == item.data and not answers
+    assert walks.take(item) == item and not answers
 
 
 def test_retrieval_is_right_while_everything_is_being_swapped(walks: Walks) -> None:
@@ -79,7 +79,7 @@ def test_retrieval_is_right_while_everything_is_being_swapped(walks: Walks) -> N
         walks.put(item)
 
     def read() -> list[bool]:
-        return [walks.take(item) == item.data for _ in range(4) for item in items]
+        return [walks.take(item) == item for _ in range(4) for item in items]
 
     with ThreadPoolExecutor(2) as pool:
         readers = [pool.submit(read) for _ in range(2)]
@@ -95,7 +95,7 @@ def test_a_peer_without_the_syntax_gets_equal_pixels_in_its_own(walks: Walks) ->
     item = image(1, rows=40, columns=40, syntax=EXPLICIT)
     walks.put(item)
     for _ in range(2):        # as received, then coded
-        read = pydicom.dcmread(io.BytesIO(walks.take(item, IMPLICIT)), force=True)
+        read = pydicom.dcmread(io.BytesIO(walks.take(item, IMPLICIT).data), force=True)
         sent = pydicom.dcmread(io.BytesIO(item.data), force=True)
         assert read.PixelData == sent.PixelData
         walks.code_all()
@@ -117,7 +117,7 @@ def test_what_cannot_be_coded_is_kept_with_its_reason_and_comes_back_exact(walks
     assert states[broken.instance] == (State.KEPT, "malformed")
     assert states[deflated.instance][0] is State.KEPT
     for item in (report, broken, deflated):
-        assert walks.take(item) == item.data
+        assert walks.take(item) == item
 
 
 def test_the_same_bytes_again_are_stored_once(walks: Walks) -> None:
@@ -131,7 +131,7 @@ def test_other_content_under_the_uid_is_kept_aside_and_the_report_says_so(walks:
     assert walks.put(first).kind == "new" and walks.put(second).kind == "conflict"
     walks.code_all()
     walks.archive.release_due()
-    assert walks.take(first) == first.data
+    assert walks.take(first) == first
     (conflict,) = walks.archive.index.conflicts()
     with walks.archive.store.open(conflict.object_name) as kept:
         assert kept.read().endswith(second.data)
@@ -155,7 +155,7 @@ def test_a_mismatched_instance_is_kept_under_the_commands_uid(walks: Walks) -> N
     item = image(1, in_data_set="1.2.826.9.1.1.999")
     assert walks.put(item).mismatch
     walks.code_all()
-    assert walks.take(item) == item.data
+    assert walks.take(item) == item
 
 
 def test_a_full_store_says_so_before_anything_is_taken(open_walks: Callable[..., Walks]) -> None:
@@ -170,7 +170,7 @@ def test_rules_choose_the_profile_and_keep_means_keep(open_walks: Callable[..., 
     item = image(1)
     walks.put(item)
     assert [(d.outcome, d.reason) for d in walks.code_all()] == [("kept", "profile-keep")]
-    assert walks.take(item) == item.data
+    assert walks.take(item) == item
 
 
 def test_bounded_stays_within_the_bound_gets_a_new_uid_and_is_reported(
@@ -185,7 +185,7 @@ def test_bounded_stays_within_the_bound_gets_a_new_uid_and_is_reported(
     instance = walks.archive.index.get(item.instance)
     assert instance.sop_instance_uid != item.instance == instance.received_uid
     new = Item(CT, instance.sop_instance_uid, EXPLICIT, b"")
-    read = pydicom.dcmread(io.BytesIO(walks.take(new)), force=True)
+    read = pydicom.dcmread(io.BytesIO(walks.take(new).data), force=True)
     sent = pydicom.dcmread(io.BytesIO(item.data), force=True)
     assert read.SOPInstanceUID == instance.sop_instance_uid and read.LossyImageCompression == "01"
     ours, theirs = (np.frombuffer(d.PixelData, "<u2").astype(int) for d in (read, sent))
@@ -209,7 +209,7 @@ def test_a_failing_instance_is_tried_again_then_kept_and_comes_back(
     assert [d.outcome for d in walks.code_all()] == ["failed", "failed"]
     instance = walks.archive.index.get(item.instance)
     assert (instance.state, instance.reason, instance.error_code) == (State.KEPT, "failed", "RuntimeError")
-    assert walks.take(item) == item.data
+    assert walks.take(item) == item
     assert walks.archive.index.status().failures == {"RuntimeError": 1}
 
 
@@ -222,7 +222,7 @@ def test_work_done_twice_is_harmless(walks: Walks) -> None:
     assert coder.code(second).outcome == "coded"
     assert coder.code(first).outcome in ("lost", "failed")
     walks.archive.release_due()
-    assert walks.take(item) == item.data and walks.objects() == 1
+    assert walks.take(item) == item and walks.objects() == 1
 
 
 def test_a_lease_is_renewed_while_the_work_runs(walks: Walks) -> None:
@@ -257,7 +257,7 @@ def test_the_archive_alone_can_restore_when_the_package_has_no_models(
     assert needed <= set(models)
     monkeypatch.setattr("dicomnn.shelf.default_shelf", lambda extra=None: Shelf([], extra=extra))
     walks.archive._shelf = None
-    assert walks.take(item) == item.data
+    assert walks.take(item) == item
 
 
 def test_a_lost_object_is_a_typed_error_that_names_the_instance(walks: Walks) -> None:
@@ -342,4 +342,4 @@ def test_odd_lengths_and_trailing_bytes_survive_coding(walks: Walks) -> None:
                 + struct.pack("<I", len(longer)) + longer + b"\xfc\xff\xfc\xffOB\0\0\3\0\0\0abc")
     walks.put(item)
     walks.code_all()
-    assert walks.take(item) == item.data
+    assert walks.take(item) == item
