@@ -192,9 +192,9 @@ def workspace(height: int, width: int, table: np.ndarray) -> dict[str, np.ndarra
         "known": np.zeros(width, dtype=np.uint8),
         "columns": np.zeros((count, pairs, width + 2 * reach), dtype=np.int32),
         # Columns are read down the pairs: a row of a power of two would put them all in one cache set.
-        "boxes": np.zeros((count, pairs, width + 17), dtype=np.int32)[:, :, :width],
+        "boxes": np.zeros((count, pairs, width + 17), dtype=np.int32),
         "left": np.zeros((count, VECTOR, VECTOR), dtype=np.int32),
-        "scratch": np.zeros(width + 2 * reach, dtype=np.int32),
+        "scratch": np.zeros((2, width + 2 * reach), dtype=np.int32),
     }
 
 

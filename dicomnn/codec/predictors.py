@@ -204,29 +204,59 @@ def predict(values, neighbours, coefficients, m4, activity, peak):
 
 
 @njit(cache=True, nogil=True)
+def add_to(out, a, width):
+    """out += a along a row."""
+    for x in range(width):
+        out[x] += a[x]
+
+
+@njit(cache=True, nogil=True)
+def add_shifted(out, a, span, width):
+    """out[x] = a[x] + a[x + span]; two arrays, since overlapping ones are no vector loop."""
+    b = a[span:]
+    for x in range(width):
+        out[x] = a[x] + b[x]
+
+
+@njit(cache=True, nogil=True)
 def box(columns, radius, width, scratch, out):
-    """out[x] = sum of columns[x .. x + 2 * radius] (columns are padded by radius), by doubling."""
+    """out[x] = sum of columns[x .. x + 2 * radius] (columns are padded by radius), by doubling.
+
+    ``scratch``: (2, at least width + 2 * radius) work space.
+    """
     n = 2 * radius + 1
     length = width + 2 * radius
-    for x in range(length):
-        scratch[x] = columns[x]
     for x in range(width):
-        out[x] = 0
-    taken = 0
+        out[x] = columns[x]  # n is odd
+    taken = 1
     span = 1
+    doubled = columns
+    turn = 0
+    n >>= 1
     while n > 0:
+        length -= span
+        add_shifted(scratch[turn], doubled, span, length)
+        doubled = scratch[turn]
+        turn = 1 - turn
+        span *= 2
         if n & 1:
-            part = scratch[taken : taken + width]
-            for x in range(width):
-                out[x] += part[x]
+            add_to(out, doubled[taken:], width)
             taken += span
         n >>= 1
-        if n > 0:
-            length -= span
-            ahead = scratch[span : span + length]
-            for x in range(length):
-                scratch[x] += ahead[x]
-            span *= 2
+
+
+@njit(cache=True, nogil=True)
+def add_products(sums, a, b, width):
+    """sums += a * b along a row."""
+    for x in range(width):
+        sums[x] += np.int32(a[x] * b[x])
+
+
+@njit(cache=True, nogil=True)
+def sub_products(sums, a, b, width):
+    """sums -= a * b along a row."""
+    for x in range(width):
+        sums[x] -= np.int32(a[x] * b[x])
 
 
 @njit(cache=True, nogil=True)
@@ -257,15 +287,10 @@ def enter_row(y, width, table, history, any_known, samples, columns, boxes, left
                 for j in range(max(i, 1), k + 1):
                     sums = columns[p, d, radius : radius + width]
                     if enters:
-                        a = history[(y - 1) % rows, i]
-                        b = history[(y - 1) % rows, j]
-                        for x in range(width):
-                            sums[x] += np.int32(a[x] * b[x])
+                        add_products(sums, history[(y - 1) % rows, i], history[(y - 1) % rows, j], width)
                     if leaves:
-                        a = history[(y - 1 - radius) % rows, i]
-                        b = history[(y - 1 - radius) % rows, j]
-                        for x in range(width):
-                            sums[x] -= np.int32(a[x] * b[x])
+                        old = (y - 1 - radius) % rows
+                        sub_products(sums, history[old, i], history[old, j], width)
                     box(columns[p, d], radius, width, scratch, boxes[p, d])
                     d += 1
         left[p] = 0
