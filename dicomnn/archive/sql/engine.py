@@ -39,6 +39,8 @@ def _sqlite(url: str, database: str | None) -> Engine:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")   # NORMAL may lose the last commits at a power cut
+        cursor.execute("PRAGMA wal_autocheckpoint=256")  # pages: a log of 1 MiB, cut back when it was larger
+        cursor.execute("PRAGMA journal_size_limit=1048576")
         cursor.execute("PRAGMA busy_timeout=60000")
         cursor.execute("PRAGMA cache_size=-16000")
         cursor.close()
