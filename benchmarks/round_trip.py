@@ -144,6 +144,10 @@ def run(arguments: argparse.Namespace, place: Path) -> int:
             f" MiB: {sorted(high_water(family(node.process.pid)).values())}",
             flush=True,
         )
+        objects = sum(1 for path in (node.archive / "objects").rglob("*") if path.is_file())
+        wanted = idle["coded"] + sum(idle["kept"].values()) + idle["conflicts"]
+        print(f"objects in the store: {objects}; coded, kept and conflicting instances: {wanted}", flush=True)
+        bad += objects != wanted
         bad += fetch_and_compare(client, node, items, place / "fetched", len(refused))
         print(json.dumps(idle, indent=1))
     finally:
