@@ -22,7 +22,7 @@ SAMPLES = CHECKOUT / "sample_data"
 REPORTS = CHECKOUT / "build" / "demo"     # they outlive the demo's archive, which is removed
 STUDIES = ("ct_thorax", "mr_brain", "dx_chest")
 POLL_SECONDS = 2.0
-CODING_PATIENCE = 420          # seconds for the backlog; the first coding compiles the kernels
+CODING_PATIENCE = 420          # seconds for the backlog
 
 
 def arrive(console: Console, node: RunningNode, studies: list[Study]) -> None:
@@ -47,7 +47,7 @@ def shrink(console: Console, node: RunningNode, number: int) -> None:
                   "then the original goes")
     end = time.monotonic() + CODING_PATIENCE
     with page.progress(console) as bars:
-        bar = bars.add_task("coding (compiles once, then fast)", total=number, note="")
+        bar = bars.add_task("coding", total=number, note="")
         while True:
             status = node.status()
             waiting = status["backlog"] + status["coding"]
