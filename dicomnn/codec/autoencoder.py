@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .causal import WIDTH_1, WIDTH_2
 from .intnet import HIDDEN_LIMIT, convolve
 from .model import CODE_LENGTH, CODE_LIMIT, Model
 
@@ -32,17 +33,15 @@ def tile_code(model: Model, maps: np.ndarray) -> np.ndarray:
 
 
 def modulation(model: Model, code: np.ndarray) -> np.ndarray:
-    """(4, H) int64 scale, shift, scale, shift for the causal network from a code (16,) in -3..3."""
+    """Gains and shifts of both hidden layers, (H1, H1, H2, H2) in a row, int64, from a code (16,)."""
     a = model.arrays
     c = np.asarray(code, dtype=np.int64).reshape(CODE_LENGTH)
     h = np.clip((c @ a["decoder1"].astype(np.int64) + a["decoder1_bias"]) >> 4, 0, HIDDEN_LIMIT)
-    m = (h @ a["decoder2"].astype(np.int64) + a["decoder2_bias"]).reshape(4, model.width)
-    out = np.empty((4, model.width), dtype=np.int64)
-    out[0] = np.clip(m[0] >> 8, -48, 48)
-    out[1] = (m[1] >> 9) << 8
-    out[2] = np.clip(m[2] >> 8, -48, 48)
-    out[3] = (m[3] >> 9) << 9
-    return out
+    m = h @ a["decoder2"].astype(np.int64) + a["decoder2_bias"]
+    gain1, shift1, gain2, shift2 = np.split(m, np.cumsum([WIDTH_1, WIDTH_1, WIDTH_2]))
+    return np.concatenate(
+        [np.clip(gain1 >> 8, -48, 48), (shift1 >> 9) << 8, np.clip(gain2 >> 8, -48, 48), (shift2 >> 9) << 9]
+    )
 
 
 def layers_for_self_test(model: Model) -> list[tuple[np.ndarray, np.ndarray, int, int, int]]:

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dicomnn.codec import contenders, packing, planes
+from dicomnn.codec.framing import framed
 from dicomnn.codec.parallel import in_order
 from dicomnn.codec.payload import Header, Layout, PlaneRecord, name_of, parse
 from dicomnn.codec.sample import little_endian_bytes
-from dicomnn.codec.tiles import TileContext
+from dicomnn.codec.tiles import Grid, TileContext
 from dicomnn.errors import (
     InexactArithmetic,
     ModelCorrupt,
@@ -81,11 +83,21 @@ def _frames(layout: Layout, view: memoryview, models: Models, threads: int) -> I
     def work(frame: int, threads_for_it: int) -> np.ndarray:
         return _frame(layout, view, models, frame, threads_for_it)
 
-    for words in in_order(header.frames, work, tiles_each=header.grid.count, threads=threads):
+    one_by_one = _chain(layout, view, models, threads)
+    side_by_side = in_order(header.frames, work, tiles_each=header.grid.count, threads=threads)
+    for words in one_by_one if header.group else side_by_side:
         digest.update(little_endian_bytes(words))
         yield words
     if digest.digest() != header.pixel_digest:
         raise PayloadCorrupt("The decoded pixels do not have the digest that the header names.")
+
+
+def _chain(layout: Layout, view: memoryview, models: Models, threads: int) -> Iterator[np.ndarray]:
+    """Frames that may refer to the frame before: one after the other, the last one kept at hand."""
+    values = None
+    for frame in range(layout.header.frames):
+        values = _values(layout, view, models, frame, threads, values)
+        yield _words(layout, view, models, frame, values, threads)
 
 
 def decode_frame(payload: Buffer, models: Models, frame: int, *, threads: int = 1) -> np.ndarray:
@@ -137,7 +149,7 @@ def decode_region(
 
 def decode_plane_tiles(
     record: PlaneRecord,
-    context: TileContext,
+    contexts: Sequence[TileContext],
     coded: list[tuple[int, bytes, tuple[int, int]]],
     names: list[str],
     threads: int,
@@ -157,7 +169,7 @@ def decode_plane_tiles(
     for method in sorted({method for method, _, _ in coded}):
         chosen = [number for number, tile in enumerate(coded) if tile[0] == method]
         for number, tile in zip(
-            chosen, _decode_method(method, coded, chosen, context, names, threads), strict=True
+            chosen, _decode_method(method, coded, chosen, contexts, names, threads), strict=True
         ):
             if tile.shape != coded[number][2] or int(tile.max()) > record.peak:
                 raise PayloadCorrupt(f"{names[number]} decodes to impossible values.", where=names[number])
@@ -169,14 +181,14 @@ def _decode_method(
     method: int,
     coded: list[tuple[int, bytes, tuple[int, int]]],
     chosen: list[int],
-    context: TileContext,
+    contexts: Sequence[TileContext],
     names: list[str],
     threads: int,
 ) -> list[np.ndarray]:
     """The chosen tiles, all of one method. A failure among many is found by decoding them one by one."""
     datas, shapes = [coded[number][1] for number in chosen], [coded[number][2] for number in chosen]
     try:
-        return contenders.decode_many(method, datas, shapes, context, threads)
+        return contenders.decode_many(method, datas, shapes, [contexts[n] for n in chosen], threads)
     except (UnknownModel, ModelCorrupt, InexactArithmetic, MemoryError):
         raise
     except Exception as error:  # whatever hostile bytes did to a contender, the caller gets a typed error
@@ -184,7 +196,7 @@ def _decode_method(
             return [
                 tile
                 for number in chosen
-                for tile in _decode_method(method, coded, [number], context, names, threads)
+                for tile in _decode_method(method, coded, [number], contexts, names, threads)
             ]
         where = names[chosen[0]]
         if isinstance(error, PayloadError):
@@ -192,10 +204,53 @@ def _decode_method(
         raise PayloadCorrupt(f"{where} cannot be decoded ({error}).", where=where) from error
 
 
+def with_references(
+    context: TileContext, before: np.ndarray | None, minimum: int, grid: Grid, tiles: Iterable[int]
+) -> list[TileContext]:
+    """The context of each of ``tiles``, with the values of the frame before around it, less ``minimum``."""
+    if before is None:
+        return [context for _ in tiles]
+    plane = before.astype(np.int32) - minimum
+    return [replace(context, reference=framed(plane, *grid.window(tile))) for tile in tiles]
+
+
 def _frame(layout: Layout, view: memoryview, models: Models, frame: int, threads: int) -> np.ndarray:
     header = layout.header
     window = (slice(0, header.rows), slice(0, header.columns))
     return _window(layout, view, models, frame, list(range(header.grid.count)), window, threads)
+
+
+def _values(
+    layout: Layout, view: memoryview, models: Models, frame: int, threads: int, before: np.ndarray | None
+) -> np.ndarray:
+    """The values of a whole frame; ``before``: those of the frame before it, where they are at hand."""
+    header = layout.header
+    if before is None:
+        before = _before(layout, view, models, frame, list(range(header.grid.count)), threads)
+    window = (slice(0, header.rows), slice(0, header.columns))
+    tiles = list(range(header.grid.count))
+    return _plane(layout, view, models, frame, frame, tiles, window, threads, before)
+
+
+def _before(
+    layout: Layout, view: memoryview, models: Models, frame: int, tiles: list[int], threads: int
+) -> np.ndarray | None:
+    """The values of the frame before, when one of ``tiles`` refers to it: back to one that stands alone."""
+    header = layout.header
+
+    def refers(frame: int, tiles: list[int]) -> bool:
+        first = frame * header.grid.count
+        return bool((header.tile_methods[[first + tile for tile in tiles]] == contenders.NEIGHBOUR).any())
+
+    everything = list(range(header.grid.count))
+    chain = []
+    while refers(frame, tiles):
+        frame, tiles = frame - 1, everything
+        chain.append(frame)
+    values = None
+    for earlier in reversed(chain):
+        values = _values(layout, view, models, earlier, threads, values)
+    return values
 
 
 def _window(
@@ -208,12 +263,27 @@ def _window(
     threads: int,
 ) -> np.ndarray:
     """Raw words of a window that whole ``tiles`` fill."""
+    before = _before(layout, view, models, frame, tiles, threads)
+    values = _plane(layout, view, models, frame, frame, tiles, window, threads, before)
     side = None
-    values = _plane(layout, view, models, frame, frame, tiles, window, threads)
     if layout.side_plane_of[frame] >= 0:
-        side = _plane(layout, view, models, int(layout.side_plane_of[frame]), frame, tiles, window, threads)
+        plane = int(layout.side_plane_of[frame])
+        side = _plane(layout, view, models, plane, frame, tiles, window, threads, None)
     _check_range(values, side, layout.header, frame)
     return planes.join(values, side, layout.header.sample_format)
+
+
+def _words(
+    layout: Layout, view: memoryview, models: Models, frame: int, values: np.ndarray, threads: int
+) -> np.ndarray:
+    """Raw words of a whole frame whose values are known."""
+    header, side = layout.header, None
+    if layout.side_plane_of[frame] >= 0:
+        plane, tiles = int(layout.side_plane_of[frame]), list(range(header.grid.count))
+        window = (slice(0, header.rows), slice(0, header.columns))
+        side = _plane(layout, view, models, plane, frame, tiles, window, threads, None)
+    _check_range(values, side, header, frame)
+    return planes.join(values, side, header.sample_format)
 
 
 def _plane(
@@ -225,6 +295,7 @@ def _plane(
     tiles: list[int],
     window: tuple[slice, slice],
     threads: int,
+    before: np.ndarray | None,
 ) -> np.ndarray:
     header, record = layout.header, layout.record(plane)
     grid = header.grid
@@ -232,16 +303,17 @@ def _plane(
     for tile in tiles:
         data = layout.tile_bytes(view, plane, tile, frame)
         coded.append((int(header.tile_methods[plane * grid.count + tile]), data, grid.shape(tile)))
-    needs_model = any(method == contenders.NEURAL for method, _, _ in coded)
+    needs_model = any(method in (contenders.NEURAL, contenders.NEIGHBOUR) for method, _, _ in coded)
     context = TileContext(
         peak=record.peak,
         bound=header.profile.bound if plane < header.frames else 0,
         effort=header.effort,
         model=models(_model_id(header)) if needs_model else None,
     )
+    contexts = with_references(context, before, record.minimum, grid, tiles)
     names = [name_of(frame, tile) for tile in tiles]
     values = np.empty((window[0].stop - window[0].start, window[1].stop - window[1].start), np.uint16)
-    for tile, pixels in zip(tiles, decode_plane_tiles(record, context, coded, names, threads), strict=True):
+    for tile, pixels in zip(tiles, decode_plane_tiles(record, contexts, coded, names, threads), strict=True):
         rows, columns = grid.window(tile)
         top, left = rows.start - window[0].start, columns.start - window[1].start
         values[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels

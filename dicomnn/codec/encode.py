@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dicomnn.codec import contenders, packing, planes
-from dicomnn.codec.contenders import CONSTANT, JPEGLS, NEURAL, RAW
+from dicomnn.codec.contenders import CONSTANT, JPEGLS, NEIGHBOUR, NEURAL, RAW
 from dicomnn.codec.contenders.raw import coded_length
-from dicomnn.codec.decode import decode_plane_tiles
+from dicomnn.codec.decode import decode_plane_tiles, with_references
 from dicomnn.codec.parallel import in_order
-from dicomnn.codec.payload import MAX_DECODED, CodedPlane, CodedTile, Payload, PlaneRecord, assemble, name_of
+from dicomnn.codec.payload import (
+    MAX_DECODED,
+    MAX_GROUP,
+    CodedPlane,
+    CodedTile,
+    Payload,
+    PlaneRecord,
+    assemble,
+    name_of,
+)
 from dicomnn.codec.profile import EFFORTS, Profile
 from dicomnn.codec.sample import SampleFormat, little_endian_bytes
 from dicomnn.codec.tiles import Grid, TileContext
@@ -25,6 +34,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
+LEARNED = (NEURAL, NEIGHBOUR)
+"""Methods that need a model."""
 PACK_BELOW_DENSITY = 0.9
 PACK_BELOW_SIZE = 0.99
 TILES_AT_ONCE = 32
@@ -36,6 +47,7 @@ class _CodedFrame(NamedTuple):
     value: CodedPlane
     side: CodedPlane | None
     decoded: bytes
+    values: np.ndarray
 
 
 def encode(
@@ -45,6 +57,7 @@ def encode(
     profile: Profile,
     model: Model | None,
     effort: str = "default",
+    group: int = 0,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Payload:
@@ -54,29 +67,55 @@ def encode(
 
     ``lossless`` brings every word back; ``bounded`` every stored value within its bound and inside of the
     frame's own range, and the other bits exactly. Without a ``model`` the neural contender does not compete.
-    ``progress(done, total)`` counts tiles. Raises SamplesInvalid, UsageError.
+    ``group``: 0 keeps every frame for itself; 2..255 lets each frame but the first of every ``group`` refer
+    to the frame before it where that pays (neighbouring slices); to read one frame then takes up to
+    ``group`` frames. ``progress(done, total)`` counts tiles. Raises SamplesInvalid, UsageError.
     """
-    _check(frames, sample_format, profile, effort, threads)
+    _check(frames, sample_format, profile, effort, group, threads)
     count, rows, columns = frames.shape
+    group = group if count > 1 else 0
     grid = Grid(rows, columns)
     meter = _Meter(progress, count * grid.count)
 
+    def words_of(number: int) -> np.ndarray:
+        return np.ascontiguousarray(frames[number], dtype=sample_format.dtype)
+
+    # With a bound a frame refers to what the decoder will have of the frame before: one after the other.
+    decoded: dict[int, np.ndarray] = {}
+
     def work(number: int, threads_for_it: int) -> _CodedFrame:
-        words = np.ascontiguousarray(frames[number], dtype=sample_format.dtype)
-        return _encode_frame(
-            words, number, sample_format, grid, profile, effort, model, threads_for_it, meter
+        before = None
+        if group and number % group:
+            before = decoded.pop(number - 1, None)
+            if before is None:
+                before = planes.split(words_of(number - 1), sample_format)[0]
+        coded = _encode_frame(
+            words_of(number),
+            number,
+            before,
+            sample_format,
+            grid,
+            profile,
+            effort,
+            model,
+            threads_for_it,
+            meter,
         )
+        if group and profile.bound:
+            decoded[number] = coded.values
+        return coded
 
     digest = hashlib.sha256()
     value_planes: list[CodedPlane] = []
     side_planes: dict[int, CodedPlane] = {}
-    for number, coded in enumerate(in_order(count, work, tiles_each=grid.count, threads=threads)):
+    tiles_each = grid.count if not (group and profile.bound) else 2 * threads
+    for number, coded in enumerate(in_order(count, work, tiles_each=tiles_each, threads=threads)):
         digest.update(coded.decoded)
         value_planes.append(coded.value)
         if coded.side is not None:
             side_planes[number] = coded.side
     needs_model = any(
-        tile.method == NEURAL for plane in [*value_planes, *side_planes.values()] for tile in plane.tiles
+        tile.method in LEARNED for plane in [*value_planes, *side_planes.values()] for tile in plane.tiles
     )
     return assemble(
         profile=profile,
@@ -85,6 +124,7 @@ def encode(
         sample_format=sample_format,
         frames=count,
         grid=grid,
+        group=group,
         pixel_digest=digest.digest(),
         value_planes=value_planes,
         side_planes=side_planes,
@@ -92,12 +132,14 @@ def encode(
 
 
 def _check(
-    frames: np.ndarray, sample_format: SampleFormat, profile: Profile, effort: str, threads: int
+    frames: np.ndarray, sample_format: SampleFormat, profile: Profile, effort: str, group: int, threads: int
 ) -> None:
     if profile.kind == "keep":
         raise UsageError("The profile keep has nothing to encode: the bytes stay as they are.")
     if effort not in EFFORTS:
         raise UsageError(f"'{effort}' is no effort; the efforts are {', '.join(EFFORTS)}.")
+    if group != 0 and not 2 <= group <= MAX_GROUP:
+        raise UsageError(f"A group has 2 to {MAX_GROUP} frames (0: no groups), not {group}.")
     if threads < 1:
         raise UsageError(f"The number of threads must be at least 1, not {threads}.")
     if frames.ndim != 3 or 0 in frames.shape:
@@ -113,6 +155,7 @@ def _check(
 def _encode_frame(
     words: np.ndarray,
     number: int,
+    before: np.ndarray | None,
     sample_format: SampleFormat,
     grid: Grid,
     profile: Profile,
@@ -124,30 +167,39 @@ def _encode_frame(
     values, side = planes.split(words, sample_format)
     names = [name_of(number, tile) for tile in range(grid.count)]
     context = TileContext(peak=0, bound=profile.bound, effort=effort, model=model)
-    value_plane = _encode_plane(values, grid, context, threads, meter.add)
+    value_plane = _encode_plane(values, before, grid, context, threads, meter.add)
     side_plane = None
     if side is not None:
-        side_plane = _encode_plane(side, grid, TileContext(0, 0, effort, model), threads, None)
+        side_plane = _encode_plane(side, None, grid, TileContext(0, 0, effort, model), threads, None)
     if profile.bound == 0:
-        return _CodedFrame(value_plane, side_plane, little_endian_bytes(words))
+        return _CodedFrame(value_plane, side_plane, little_endian_bytes(words), values)
     # What a bounded tile decodes to is known by decoding it only.
     record = value_plane.record
     context = TileContext(record.peak, profile.bound, effort, model)
+    contexts = with_references(context, before, record.minimum, grid, range(grid.count))
     coded = [(tile.method, tile.data, grid.shape(place)) for place, tile in enumerate(value_plane.tiles)]
     decoded = np.empty_like(values)
-    for place, tile in enumerate(decode_plane_tiles(record, context, coded, names, threads)):
+    for place, tile in enumerate(decode_plane_tiles(record, contexts, coded, names, threads)):
         decoded[grid.window(place)] = tile
     if int(np.abs(decoded.astype(np.int32) - values).max()) > profile.bound:
         raise CodecError(f"Frame {number} does not keep the bound of {profile}.")
     return _CodedFrame(
-        value_plane, side_plane, little_endian_bytes(planes.join(decoded, side, sample_format))
+        value_plane, side_plane, little_endian_bytes(planes.join(decoded, side, sample_format)), decoded
     )
 
 
 def _encode_plane(
-    values: np.ndarray, grid: Grid, context: TileContext, threads: int, done: Callable[[int], None] | None
+    values: np.ndarray,
+    before: np.ndarray | None,
+    grid: Grid,
+    context: TileContext,
+    threads: int,
+    done: Callable[[int], None] | None,
 ) -> CodedPlane:
-    """The smallest way found for a plane of uint16 ``values``; peak in ``context`` is filled in here."""
+    """The smallest way found for a plane of uint16 ``values``; peak in ``context`` is filled in here.
+
+    ``before``: the values of the frame before, where this one may refer to it.
+    """
     minimum = int(values.min())
     plane = values - np.uint16(minimum)
     context = TileContext(int(plane.max()), context.bound, context.effort, context.model)
@@ -160,10 +212,13 @@ def _encode_plane(
             table, tiles, known = _pack_if_smaller(plane, tiles, used, grid, context)
             if table is not None:
                 context = TileContext(used.size - 1, 0, context.effort, context.model)
+    # A packed plane has other units than the one before.
+    contexts = with_references(context, None if table else before, minimum, grid, range(grid.count))
     coded: list[CodedTile] = []
     for start in range(0, len(tiles), TILES_AT_ONCE):
         stop = min(start + TILES_AT_ONCE, len(tiles))
-        coded += _compete(tiles[start:stop], context, threads, known[start:stop] if known else None)
+        known_part = known[start:stop] if known else None
+        coded += _compete(tiles[start:stop], contexts[start:stop], threads, known_part)
         if done is not None:
             done(stop - start)
     return CodedPlane(PlaneRecord(minimum, context.peak, table), coded)
@@ -202,11 +257,15 @@ def _total(coded: Sequence[bytes | None], tiles: Sequence[np.ndarray], context: 
 
 
 def _compete(
-    tiles: Sequence[np.ndarray], context: TileContext, threads: int, jpegls: Sequence[bytes | None] | None
+    tiles: Sequence[np.ndarray],
+    contexts: Sequence[TileContext],
+    threads: int,
+    jpegls: Sequence[bytes | None] | None,
 ) -> list[CodedTile]:
     """The shortest of all contenders for each tile; on a tie the first of METHODS."""
     constant = contenders.contender(CONSTANT)
     best: dict[int, CodedTile] = {}
+    context = contexts[0]
     for number, tile in enumerate(tiles):
         if constant.applies(tile, context):
             data = constant.encode(tile, context)
@@ -216,8 +275,9 @@ def _compete(
     if not rest:
         return [best[number] for number in range(len(tiles))]
     entries: dict[int, Sequence[bytes | None]] = {}
-    if context.model is not None and contenders.is_available(NEURAL):
-        entries[NEURAL] = contenders.encode_many(NEURAL, [tiles[number] for number in rest], context, threads)
+    those = [tiles[number] for number in rest], [contexts[number] for number in rest]
+    for method in filter(contenders.is_available, LEARNED):
+        entries[method] = contenders.encode_many(method, *those, threads)
     if jpegls is None:
         entries[JPEGLS] = _jpegls([tiles[number] for number in rest], context)
     else:

@@ -26,12 +26,16 @@ def exact(torch: Any) -> Iterator[None]:
     nnpack = torch.backends.nnpack.set_flags(False)[0]
     tf32 = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
     precision = torch.get_float32_matmul_precision()
+    # The images are small, and tiles already run side by side: more threads would only wait for each other.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
     try:
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
             yield
     finally:
+        torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
         torch.backends.cudnn.allow_tf32 = tf32[1]
         torch.backends.nnpack.set_flags(nnpack)

@@ -3,8 +3,9 @@
 File: ``DNNMODEL``, format version (uint32), length of the JSON header (uint32), the header (UTF-8),
 then one zlib stream of all arrays, little endian, one after the other in the header's order.
 Header: ``{"arrays": [{"name", "dtype", "shape"}...], "about": {...}}``. The model id is the first 32
-hex digits of the SHA-256 of the whole file. Every sum that the networks can form is bounded by 2^24
-here, so float32 evaluates them exactly in any order on any machine.
+hex digits of the SHA-256 of the whole file. Every sum that the networks can form is bounded here: below
+2^24 for the convolutions of the encoder, which float32 evaluates exactly in any order, and below 2^31
+for the causal network, which int32 evaluates.
 """
 
 from __future__ import annotations
@@ -19,21 +20,23 @@ from typing import Any
 import numpy as np
 
 from ..errors import InexactArithmetic, ModelCorrupt
+from .causal import HIDDEN_LIMIT, INPUT_LIMIT, INPUTS, OUTPUTS, PADDED_OUTPUTS, WIDTH_1, WIDTH_2
+from .lanes import interleaved
 from .tables import FRACTIONS, SCALE_CLASSES, SYMBOLS, TAIL_CLASSES, TOTAL
 
 MAGIC = b"DNNMODEL"
-VERSION = 1
+VERSION = 2
 CODE_LENGTH = 16
 CODE_LIMIT = 3
 CODE_SYMBOLS = 2 * CODE_LIMIT + 1
 EXACT_LIMIT = 1 << 24
+WIDE_LIMIT = 1 << 31
+MODULATIONS = 2 * (WIDTH_1 + WIDTH_2)
 LARGEST_BODY = 64 << 20
-INPUT_LIMIT, HIDDEN_LIMIT = 127, 255
 
-# name -> (dtype, number of dimensions); H is the width of the causal network
+# name -> (dtype, number of dimensions)
 SCHEMA = {
     "log": ("<i4", 1),
-    "compand": ("<i4", 1),
     "frequencies": ("<u2", 4),
     "code_frequencies": ("<u4", 2),
     "causal1": ("<i2", 2),
@@ -82,8 +85,8 @@ class Model:
     """Integer networks and tables of one released model; immutable after loading.
 
     Attributes: ``id`` (hex), ``about`` (dict), ``data`` (the file), ``arrays`` (as in the file) and the
-    forms that the kernels take: ``log``, ``compand`` int64; ``cdfs`` (33, 8, 8, 257) uint32;
-    ``causal`` (six float32 arrays of integers).
+    forms that the kernels take: ``log`` int64 (256,); ``starts`` uint16, flat, the first slot of every symbol
+    of every pixel table; ``code_cdfs`` int64 (16, 8); ``causal``, the layers as `weights_for` completes them.
     """
 
     def __init__(self, data: bytes, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
@@ -91,22 +94,34 @@ class Model:
         self.id = model_id(data)
         self.about = about
         self.arrays = arrays
-        self.width = int(arrays["causal1"].shape[1])
         self.log = arrays["log"].astype(np.int64)
-        self.compand = arrays["compand"].astype(np.int64)
-        self.cdfs = np.zeros((SCALE_CLASSES, FRACTIONS, TAIL_CLASSES, SYMBOLS + 1), dtype=np.uint32)
-        np.cumsum(arrays["frequencies"], axis=-1, dtype=np.uint32, out=self.cdfs[..., 1:])
+        ends = np.cumsum(arrays["frequencies"], axis=-1, dtype=np.int64)
+        self.starts = (ends - arrays["frequencies"]).astype(np.uint16).ravel()
         self.code_cdfs = np.zeros((CODE_LENGTH, CODE_SYMBOLS + 1), dtype=np.int64)
         np.cumsum(arrays["code_frequencies"], axis=-1, dtype=np.int64, out=self.code_cdfs[:, 1:])
-        third = np.zeros((self.width, 8), dtype=np.float32)
-        third[:, :3] = arrays["causal3"]
-        third_bias = np.zeros(8, dtype=np.float32)
-        third_bias[:3] = arrays["causal3_bias"]
-        self.causal = (
-            arrays["causal1"].astype(np.float32),
-            arrays["causal1_bias"].astype(np.float32),
-            arrays["causal2"].astype(np.float32),
-            arrays["causal2_bias"].astype(np.float32),
+        third = np.zeros((WIDTH_2, PADDED_OUTPUTS), dtype=np.int64)
+        third[:, :OUTPUTS] = arrays["causal3"]
+        third_bias = np.zeros(PADDED_OUTPUTS, dtype=np.int32)
+        third_bias[:OUTPUTS] = arrays["causal3_bias"]
+        self._layers = (
+            interleaved(arrays["causal1"]),
+            interleaved(arrays["causal2"]),
+            interleaved(third),
+            third_bias,
+        )
+
+    def weights_for(self, modulation: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What `causal.forward` takes: the layers with a tile's modulation (see `autoencoder.modulation`)."""
+        first, second, third, third_bias = self._layers
+        a = self.arrays
+        gain1, shift1, gain2, shift2 = np.split(modulation, np.cumsum([WIDTH_1, WIDTH_1, WIDTH_2]))
+        return (
+            first,
+            (a["causal1_bias"] + shift1).astype(np.int32),
+            (64 + gain1).astype(np.int32),
+            second,
+            (a["causal2_bias"] + shift2).astype(np.int32),
+            (64 + gain2).astype(np.int32),
             third,
             third_bias,
         )
@@ -164,24 +179,22 @@ def _parse(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def _check_shapes(a: Mapping[str, np.ndarray]) -> None:
-    h = a["causal1"].shape[1]
     d = a["decoder1"].shape[1]
     c1, c2, c3 = (a[f"encoder{n}"].shape[0] for n in (1, 2, 3))
     wanted = {
         "log": (256,),
-        "compand": (1024,),
         "frequencies": (SCALE_CLASSES, FRACTIONS, TAIL_CLASSES, SYMBOLS),
         "code_frequencies": (CODE_LENGTH, CODE_SYMBOLS),
-        "causal1": (32, h),
-        "causal1_bias": (h,),
-        "causal2": (h, h),
-        "causal2_bias": (h,),
-        "causal3": (h, 3),
-        "causal3_bias": (3,),
+        "causal1": (INPUTS, WIDTH_1),
+        "causal1_bias": (WIDTH_1,),
+        "causal2": (WIDTH_1, WIDTH_2),
+        "causal2_bias": (WIDTH_2,),
+        "causal3": (WIDTH_2, OUTPUTS),
+        "causal3_bias": (OUTPUTS,),
         "decoder1": (CODE_LENGTH, d),
         "decoder1_bias": (d,),
-        "decoder2": (d, 4 * h),
-        "decoder2_bias": (4 * h,),
+        "decoder2": (d, MODULATIONS),
+        "decoder2_bias": (MODULATIONS,),
         "encoder1": (c1, 4, 5, 5),
         "encoder1_bias": (c1,),
         "encoder2": (c2, c1, 3, 3),
@@ -194,67 +207,60 @@ def _check_shapes(a: Mapping[str, np.ndarray]) -> None:
     for name, shape in wanted.items():
         if a[name].shape != shape:
             raise ModelCorrupt(f"array {name} has shape {a[name].shape}, not {shape}")
-    if h % 8 or h > 256 or d > 1024:
-        raise ModelCorrupt(f"network widths {h} and {d} are not supported")
+    if d > 1024:
+        raise ModelCorrupt(f"a code decoder of width {d} is not supported")
 
 
 def _check_tables(model: Model) -> None:
-    if (model.cdfs[..., -1] != TOTAL).any() or (model.cdfs[..., -1] == model.cdfs[..., -2]).any():
+    frequencies = model.arrays["frequencies"].astype(np.int64)
+    if (frequencies.sum(-1) != TOTAL).any() or (frequencies[..., -1] < 1).any():
         raise ModelCorrupt("a pixel table does not sum to 65536 or leaves no room for the escape")
     if (model.code_cdfs[:, -1] != TOTAL).any() or (np.diff(model.code_cdfs, axis=1) < 1).any():
         raise ModelCorrupt("a table of the tile code does not sum to 65536")
-    log, compand = model.log, model.compand
-    if log.min() < 0 or log.max() > 256 or compand.min() < 0 or compand.max() > INPUT_LIMIT:
-        raise ModelCorrupt("the logarithm or companding table is out of range")
+    if model.log.min() < 0 or model.log.max() > 256:
+        raise ModelCorrupt("the logarithm table is out of range")
 
 
 def check_bounds(a: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """Largest possible |sum| of every layer; raises ModelCorrupt where it reaches 2^24."""
-    h = a["causal1"].shape[1]
-    shift = np.abs(modulation_bound(a)).reshape(4, h)
+    """Largest possible |sum| of every layer; raises ModelCorrupt where it reaches its limit."""
+    shift = _largest_shifts(a)
     worst = {}
 
     def layer(
         name: str,
-        weights: np.ndarray,
-        bias: np.ndarray,
-        limit: int,
-        axis: tuple[int, ...],
+        inputs: int,
+        axis: tuple[int, ...] = (0,),
         extra: np.ndarray | int = 0,
+        limit: int = EXACT_LIMIT,
     ) -> None:
-        reach = np.abs(weights.astype(np.int64)).sum(axis) * limit + np.abs(bias.astype(np.int64)) + extra
-        worst[name] = int(reach.max())
-        if worst[name] >= EXACT_LIMIT:
-            raise ModelCorrupt(
-                f"layer {name} can reach {worst[name]}, beyond 2^24: float32 would not be exact"
-            )
+        weights, bias = a[name].astype(np.int64), a[f"{name}_bias"].astype(np.int64)
+        worst[name] = int((np.abs(weights).sum(axis) * inputs + np.abs(bias) + extra).max())
+        if worst[name] >= limit:
+            raise ModelCorrupt(f"layer {name} can reach {worst[name]}, beyond {limit}: it would not be exact")
 
-    layer("causal1", a["causal1"], a["causal1_bias"], INPUT_LIMIT, (0,), shift[1])
-    layer("causal2", a["causal2"], a["causal2_bias"], HIDDEN_LIMIT, (0,), shift[3])
-    layer("causal3", a["causal3"], a["causal3_bias"], HIDDEN_LIMIT, (0,))
-    layer("decoder1", a["decoder1"], a["decoder1_bias"], CODE_LIMIT, (0,))
-    layer("decoder2", a["decoder2"], a["decoder2_bias"], HIDDEN_LIMIT, (0,))
-    layer("encoder1", a["encoder1"], a["encoder1_bias"], INPUT_LIMIT, (1, 2, 3))
-    layer("encoder2", a["encoder2"], a["encoder2_bias"], HIDDEN_LIMIT, (1, 2, 3))
-    layer("encoder3", a["encoder3"], a["encoder3_bias"], HIDDEN_LIMIT, (1, 2, 3))
-    layer("encoder_dense", a["encoder_dense"], a["encoder_dense_bias"], HIDDEN_LIMIT, (0,))
+    # A hidden sum is shifted down, then multiplied by a gain of at most 112.
+    layer("causal1", INPUT_LIMIT, extra=shift[:WIDTH_1], limit=WIDE_LIMIT)
+    layer("causal2", HIDDEN_LIMIT, extra=shift[WIDTH_1:], limit=WIDE_LIMIT)
+    layer("causal3", HIDDEN_LIMIT, limit=WIDE_LIMIT)
+    layer("decoder1", CODE_LIMIT)
+    layer("decoder2", HIDDEN_LIMIT)
+    layer("encoder1", INPUT_LIMIT, (1, 2, 3))
+    layer("encoder2", HIDDEN_LIMIT, (1, 2, 3))
+    layer("encoder3", HIDDEN_LIMIT, (1, 2, 3))
+    layer("encoder_dense", HIDDEN_LIMIT)
     return worst
 
 
-def modulation_bound(a: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(4 * H,) largest |shift| that any code can ask for, in units of the layer it is added to."""
-    h = a["causal1"].shape[1]
-    reach = np.abs(a["decoder2"].astype(np.int64)).sum(0) * HIDDEN_LIMIT + np.abs(
-        a["decoder2_bias"].astype(np.int64)
-    )
-    bound = np.zeros((4, h), dtype=np.int64)
-    bound[1] = ((reach.reshape(4, h)[1] >> 9) + 1) << 8
-    bound[3] = ((reach.reshape(4, h)[3] >> 9) + 1) << 9
-    return bound.reshape(-1)
+def _largest_shifts(a: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(WIDTH_1 + WIDTH_2,) largest |shift| that any code can ask for, in units of its layer."""
+    reach = np.abs(a["decoder2"].astype(np.int64)).sum(0) * HIDDEN_LIMIT
+    reach += np.abs(a["decoder2_bias"].astype(np.int64))
+    _, shift1, _, shift2 = np.split(reach, np.cumsum([WIDTH_1, WIDTH_1, WIDTH_2]))
+    return np.concatenate([((shift1 >> 9) + 1) << 8, ((shift2 >> 9) + 1) << 9])
 
 
 def adversarial_inputs(weights: np.ndarray, limit: int) -> np.ndarray:
-    """(2 * out, in) inputs in {-limit, limit} (or {0, limit} when signs agree) reaching the largest sums."""
+    """(2 * out, in) inputs in {-limit, limit} reaching the largest sums of a layer (in, out)."""
     w = weights.astype(np.int64).T
     return np.concatenate([np.where(w >= 0, limit, -limit), np.where(w >= 0, -limit, limit)])
 
@@ -262,24 +268,26 @@ def adversarial_inputs(weights: np.ndarray, limit: int) -> np.ndarray:
 def self_test(model: Model) -> None:
     """Compare the compiled network with int64 arithmetic on adversarial and ordinary inputs.
 
-    Raises InexactArithmetic when this machine or its libraries do not compute integers exactly.
+    Raises InexactArithmetic when this machine does not compute integers exactly.
     """
     from .causal import forward
 
     a = model.arrays
     rng = np.random.Generator(np.random.PCG64(20240229))
-    tests = np.concatenate([adversarial_inputs(a["causal1"], INPUT_LIMIT), rng.integers(-127, 128, (64, 32))])
-    modulation = np.zeros((4, model.width), dtype=np.int64)
-    modulation[0::2] = rng.integers(-48, 49, (2, model.width))
-    work = [np.zeros(model.width, dtype=np.float32) for _ in range(3)]
-    outputs = np.zeros(3, dtype=np.int64)
+    tests = np.concatenate(
+        [adversarial_inputs(a["causal1"], INPUT_LIMIT), rng.integers(-127, 128, (64, INPUTS))]
+    )
+    modulation = np.zeros(MODULATIONS, dtype=np.int64)
+    gain1 = modulation[:WIDTH_1] = rng.integers(-48, 49, WIDTH_1)
+    gain2 = modulation[2 * WIDTH_1 : 2 * WIDTH_1 + WIDTH_2] = rng.integers(-48, 49, WIDTH_2)
+    weights = model.weights_for(modulation)
+    first, second = np.zeros(WIDTH_1, dtype=np.int16), np.zeros(WIDTH_2, dtype=np.int16)
+    outputs = np.zeros(PADDED_OUTPUTS, dtype=np.int32)
     for row in tests.astype(np.int64):
-        forward(row, *model.causal, modulation, *work, outputs)
+        forward(row.astype(np.int16), True, weights, first, second, outputs)
         x = row @ a["causal1"].astype(np.int64) + a["causal1_bias"]
-        x = np.clip(((x >> 8) * (64 + modulation[0])) >> 6, 0, HIDDEN_LIMIT)
+        x = np.clip(((x >> 8) * (64 + gain1)) >> 6, 0, HIDDEN_LIMIT)
         x = x @ a["causal2"].astype(np.int64) + a["causal2_bias"]
-        x = np.clip(((x >> 9) * (64 + modulation[2])) >> 6, 0, HIDDEN_LIMIT)
-        if not np.array_equal((x @ a["causal3"].astype(np.int64) + a["causal3_bias"]) >> 6, outputs):
-            raise InexactArithmetic(
-                "the self-test of the causal network differs from int64 arithmetic"
-            )
+        x = np.clip(((x >> 9) * (64 + gain2)) >> 6, 0, HIDDEN_LIMIT)
+        if not np.array_equal(x @ a["causal3"].astype(np.int64) + a["causal3_bias"], outputs[:OUTPUTS]):
+            raise InexactArithmetic("the self-test of the causal network differs from int64 arithmetic")

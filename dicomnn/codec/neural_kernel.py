@@ -1,8 +1,8 @@
-"""The coding loop of a neural tile: one walk in raster order, the same for encoder and decoder.
+"""The coding loop of a neural tile: one walk in raster order, the same for encoder, decoder and training.
 
-Per pixel: neighbours, flat rule, least-squares predictions, causal network, online stage, one symbol
-of the mixture's CDF (with raw low bits where the scale is large, or an escape), then every learner is
-told the reconstructed value. docs/format.md, section "Neural tile", is this file in words.
+Per pixel: windows move on, neighbours, flat rule, least-squares predictions, causal network, online stage,
+one symbol of the mixture's CDF (with raw low bits where the scale is large, or an escape), then every
+learner is told the reconstructed value. docs/format-neural.md is this file in words.
 """
 
 from __future__ import annotations
@@ -10,8 +10,18 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .causal import fill_inputs, forward, local_scale, log2_q8
-from .features import is_flat, note_sample, pad_row, predict_all
+from .causal import (
+    INPUTS,
+    WIDTH_1,
+    WIDTH_2,
+    blend_of,
+    error_of_predictor,
+    fill_inputs,
+    fill_reference_inputs,
+    forward,
+    local_scale,
+    log2_q8,
+)
 from .online import (
     BIAS,
     SCALE,
@@ -23,112 +33,83 @@ from .online import (
     scale_context,
     scale_update,
 )
-from .predictors import enter_pixel, enter_row, gather
-from .rans import find
+from .predictors import (
+    MOST_PREDICTORS,
+    OWN_WITH_REFERENCE,
+    begin_row,
+    gather,
+    keep_sample,
+    predict,
+    sample_at,
+    slide_window,
+    solve_window,
+)
+from .rans import find, raw, take
 
-ENCODE, DECODE = 0, 1
+ENCODE, DECODE, EXTRACT = 0, 1, 2
 EVENTS_PER_PIXEL = 4
-GOOD, RAN_OUT, NOT_CLEAN = 0, 1, 2
+GOOD, RAN_OUT = 0, 1
 
 
-@njit(cache=True, nogil=True)
-def take(words, cursor, start, frequency):
-    """Leave the current event behind; cursor: int64 [next word, state, failed]."""
-    state = np.uint64(cursor[1])
-    state = np.uint64(frequency) * (state >> np.uint64(16)) + (state & np.uint64(0xFFFF)) - np.uint64(start)
-    if state < np.uint64(65536):
-        if cursor[0] < words.size:
-            state = (state << np.uint64(16)) | np.uint64(words[cursor[0]])
-            cursor[0] += 1
-        else:
-            cursor[2] = 1
-            state = np.uint64(65536)
-    cursor[1] = np.int64(state)
+@njit(cache=True, nogil=True, error_model="numpy")
+def margins(buffer, row, width, stride, outside):
+    """Margins of a row before it is coded: left from the row above, right of the row above itself."""
+    at = (row + 4) * stride
+    if row == 0:
+        buffer[: at + 4] = outside
+    else:
+        for c in range(4):
+            buffer[at + c] = buffer[at - stride + 4]
+            buffer[at - 4 + c] = buffer[at - 5]
 
 
-@njit(cache=True, nogil=True)
-def raw(mode, value, bits, events, counter, words, cursor):
-    """``bits`` equally likely bits, eight at a time from the top; returns the value."""
-    left = bits
-    result = np.int64(0)
-    while left > 0:
-        n = min(left, 8)
-        left -= n
-        frequency = 1 << (16 - n)
-        if mode == 0:
-            part = (value >> left) & ((1 << n) - 1)
-            events[counter[0]] = np.uint32((part * frequency) << 16 | frequency)
-            counter[0] += 1
-        else:
-            part = (cursor[1] & 0xFFFF) // frequency
-            take(words, cursor, part * frequency, frequency)
-        result = (result << n) | part
-    return result
+@njit(cache=True, nogil=True, error_model="numpy")
+def is_flat(values):
+    """Whether the nearest ten known pixels are equal."""
+    for k in range(1, 10):
+        if values[k] != values[0]:
+            return False
+    return True
 
 
-@njit(cache=True, nogil=True)
-def code_tile(
-    mode,
-    tile,
-    peak,
-    bound,
-    start,
-    start_error,
-    table,
-    offsets,
-    log_table,
-    compand_table,
-    cdfs,
-    weights1,
-    bias1,
-    weights2,
-    bias2,
-    weights3,
-    bias3,
-    modulation,
-    padded,
-    errors,
-    finals,
-    history,
-    any_known,
-    samples,
-    known,
-    columns,
-    boxes,
-    left,
-    scratch,
-    online,
-    events,
-    counter,
-    words,
-    cursor,
-):
-    """Code a tile (h, w) uint16 in place: read it (ENCODE) or fill it (DECODE).
+@njit(cache=True, nogil=True, error_model="numpy")
+def code_tile(mode, pixels, tile, table, log_table, starts, weights, work, stream, record):
+    """Code a tile ``pixels`` (h, w) uint16 in place: read it (ENCODE, EXTRACT) or fill it (DECODE).
 
-    ``bound``: largest allowed absolute error; the tile then receives the reconstruction in either
-    mode. ``events``/``counter`` are the encoder's output, ``words``/``cursor`` the decoder's input.
+    With a bound the tile receives the reconstruction in either mode. ``starts``: flat uint16, first slot of
+    each symbol of each table. EXTRACT records the network's inputs and codes nothing.
     Returns GOOD or RAN_OUT.
     """
-    height, width = tile.shape
-    most = 0
-    for p in range(table.shape[0]):
-        most = max(most, table[p, 0])
-    count = max(most, 12)
-    hidden_width = weights1.shape[1]
-    values = np.zeros(30, dtype=np.int64)
-    coefficients = np.zeros((table.shape[0], 30), dtype=np.int64)
-    matrix = np.zeros((32, 32), dtype=np.float64)
-    rhs = np.zeros(30, dtype=np.float64)
-    predictions = np.zeros(table.shape[0], dtype=np.int64)
-    since = np.zeros(table.shape[0], dtype=np.int64)
-    inputs = np.zeros(32, dtype=np.int64)
-    first = np.zeros(hidden_width, dtype=np.float32)
-    second = np.zeros(hidden_width, dtype=np.float32)
-    hidden = np.zeros(hidden_width, dtype=np.float32)
-    outputs = np.zeros(3, dtype=np.int64)
+    height, width = pixels.shape
+    stride = width + 8
+    peak, bound = np.int64(tile.peak), np.int64(tile.bound)
+    padded, errors, finals, misses = work.padded, work.errors, work.finals, work.misses
+    samples, reference_samples, sums, columns = work.samples, work.reference_samples, work.sums, work.columns
+    offsets, reference_offsets, online = work.offsets, work.reference_offsets, work.online
+    reference = work.reference
+    words, cursor, events, counter = stream.words, stream.cursor, stream.events, stream.counter
+    with_reference = reference.size > 0
+    count = table.shape[0]
+    most = np.int64(16)
+    for p in range(count):
+        if table[p, 3] == 0:
+            most = max(most, table[p, 0])
+    values = np.zeros(30, dtype=np.int32)
+    reference_values = np.zeros(12, dtype=np.int32)
+    own_reference = np.zeros(10, dtype=np.int32)
+    both_values = np.zeros(30, dtype=np.int32)
+    coefficients = np.zeros((MOST_PREDICTORS, 30), dtype=np.int32)
+    solver = np.zeros(1024, dtype=np.float32)
+    solution = np.zeros(32, dtype=np.float32)
+    predictions = np.zeros(MOST_PREDICTORS, dtype=np.int64)
+    recent_misses = np.zeros(MOST_PREDICTORS, dtype=np.int64)
+    since = np.zeros(MOST_PREDICTORS, dtype=np.int64)
+    differences = np.zeros(64, dtype=np.int32)
+    inputs = np.zeros(INPUTS, dtype=np.int16)
+    first = np.zeros(WIDTH_1, dtype=np.int16)
+    second = np.zeros(WIDTH_2, dtype=np.int16)
+    outputs = np.zeros(8, dtype=np.int32)
     recent = np.zeros(6, dtype=np.int64)
-    rows = history.shape[0]
-    lanes = samples.shape[1]
     peak_bits = 0
     while (peak >> peak_bits) > 0:
         peak_bits += 1
@@ -138,19 +119,41 @@ def code_tile(
     flat_chance[0] = 32768
     flat_chance[1] = 62000
     flat_before = 0
+    m4_reference = np.int64(0)
+    reference_activity = np.int64(0)
     for y in range(height):
-        pad_row(padded, errors, y, width, start, start_error)
-        enter_row(y, width, table, history, any_known, samples, columns, boxes, left, scratch, since)
-        any_known[y % rows] = 0
+        margins(padded, y, width, stride, tile.start)
+        margins(errors, y, width, stride, tile.start_error)
+        for p in range(count):
+            margins(misses[p], y, width, stride, tile.start_error)
+        for p in range(count):
+            begin_row(
+                y, width, table, p, sums, columns, reference_samples if table[p, 3] else samples, since
+            )
         for x in range(width):
-            enter_pixel(x, table, samples, known, left, lanes)
-            for p in range(table.shape[0]):
+            at = (y + 4) * stride + x + 4
+            for p in range(count):
+                slide_window(
+                    y,
+                    x,
+                    width,
+                    table,
+                    p,
+                    sums,
+                    columns,
+                    reference_samples if table[p, 3] else samples,
+                )
                 since[p] += 1
-            m4, activity = gather(padded, y, x, offsets, count, values)
-            west = np.int64(padded[y + 4, x + 3])
-            pixel = np.int64(tile[y, x]) if mode == 0 else np.int64(0)
+            m4, activity = gather(padded, at, offsets, most, values)
+            west = np.int64(padded[at - 1])
+            pixel = np.int64(pixels[y, x]) if mode != 1 else np.int64(0)
+            if with_reference:
+                m4_reference, reference_activity = gather(reference, at, offsets, 10, own_reference)
+                for k in range(12):
+                    reference_values[k] = 4 * reference[at + reference_offsets[k]] - m4_reference
             same = False
-            if is_flat(values):
+            flat = is_flat(values)
+            if flat and mode != 2:
                 chance = flat_chance[flat_before]
                 if mode == 0:
                     same = abs(pixel - west) <= bound
@@ -169,141 +172,170 @@ def code_tile(
                 else:
                     flat_chance[flat_before] = max(chance - (chance >> 5), 64)
                     flat_before = 0
+            elif flat:
+                same = pixel == west
+                record.flat[y * width + x] = 2 if same else 1
+            if with_reference:
+                for k in range(OWN_WITH_REFERENCE):
+                    both_values[k] = values[k]
+                for k in range(12):
+                    both_values[OWN_WITH_REFERENCE + k] = reference_values[k]
+            error = np.int64(0)
+            final_error = np.int64(0)
             if same:
                 pixel = west
-                error = np.int64(0)
-                final_error = np.int64(0)
+                for p in range(count):
+                    misses[p, at] = 0
             else:
-                blend = predict_all(
-                    x,
-                    values,
-                    m4,
-                    activity,
-                    peak,
-                    table,
-                    boxes,
-                    left,
-                    since,
-                    coefficients,
-                    matrix,
-                    rhs,
-                    predictions,
-                )
-                scale = local_scale(errors, y, x)
+                for p in range(count):
+                    if since[p] >= table[p, 2]:
+                        solve_window(table[p, 0], sums, table[p, 4], solver, solution, coefficients[p])
+                        since[p] = 0
+                    predictions[p] = predict(
+                        both_values if table[p, 3] else values,
+                        table[p, 0],
+                        coefficients[p],
+                        m4,
+                        activity,
+                        peak,
+                    )
+                    recent_misses[p] = error_of_predictor(misses[p], at, stride)
+                blend = blend_of(predictions, recent_misses, count)
+                scale = local_scale(errors, at, stride)
                 fill_inputs(
                     padded,
                     errors,
-                    y,
-                    x,
+                    at,
+                    stride,
+                    y * width + x,
                     values,
                     activity,
                     predictions,
+                    recent_misses,
+                    count,
                     blend,
                     scale,
                     offsets,
                     log_table,
-                    compand_table,
+                    differences,
                     inputs,
                 )
-                forward(
-                    inputs,
-                    weights1,
-                    bias1,
-                    weights2,
-                    bias2,
-                    weights3,
-                    bias3,
-                    modulation,
-                    first,
-                    second,
-                    hidden,
-                    outputs,
-                )
-                mean = blend + ((min(max(outputs[0], -768), 768) * scale) >> 8)
-                log_scale = log2_q8(scale, log_table) + min(max(outputs[1], -768), 768)
-                tail = min(max((outputs[2] + 128) >> 8, 0), 7)
-
-                # Online: recursive filter over the four nearest final errors, then bias.
-                c = x + 4
-                recent[0] = finals[y + 4, c - 1]
-                recent[1] = finals[y + 3, c]
-                recent[2] = finals[y + 3, c - 1]
-                recent[3] = finals[y + 3, c + 1]
-                recent[4] = inputs[0]
-                recent[5] = inputs[15]
-                correction = filter_prediction(online, recent)
-                class_before = (log_scale - 1536 - log_step + 1280) >> 6
-                context = bias_context(
-                    np.int64(errors[y + 4, c - 1]), np.int64(errors[y + 3, c]), scale, class_before
-                )
-                shift = correction + (online[BIAS + context] >> 16)
-                mean += (shift * scale) >> 6
-                mean = min(max(mean, 0), peak * 64)
-
-                # Scale class, bins of 2^low values.
-                scale_slot = scale_context(class_before, inputs[23])
-                log_scale += (online[SCALE + scale_slot] + online[SCALE_ALL]) >> 16
-                scale_class = min(max((log_scale - 1536 - log_step + 1280) >> 6, 0), 31 + 56)
-                low = 0
-                if scale_class > 31:
-                    low = (scale_class - 28) >> 2
-                    scale_class -= 4 * low
-                centre = (mean + 32) >> 6
-                position = (mean - 64 * centre + 32 * step) // step
-                fraction = min(position >> (3 + low), 7)
-                cdf = cdfs[scale_class, fraction, tail]
-                symbol = np.int64(255)
-                q = np.int64(0)
-                if mode == 0:
-                    d = pixel - centre
-                    q = (abs(d) + bound) // step
-                    if d < 0:
-                        q = -q
-                    symbol = (q >> low) + 127
-                    if symbol < 0 or symbol > 254 or cdf[symbol + 1] == cdf[symbol]:
-                        symbol = 255
-                    begin = np.int64(cdf[symbol])
-                    events[counter[0]] = np.uint32(begin << 16 | (np.int64(cdf[symbol + 1]) - begin))
-                    counter[0] += 1
-                else:
-                    symbol = np.int64(find(cdf, cursor[1] & 0xFFFF))
-                    take(
-                        words,
-                        cursor,
-                        np.int64(cdf[symbol]),
-                        np.int64(cdf[symbol + 1]) - np.int64(cdf[symbol]),
+                if with_reference:
+                    fill_reference_inputs(
+                        reference,
+                        at,
+                        m4,
+                        m4_reference,
+                        reference_values,
+                        values,
+                        reference_activity,
+                        blend,
+                        scale,
+                        own_reference,
+                        log_table,
+                        differences,
+                        inputs,
                     )
-                if symbol == 255:
-                    pixel = raw(mode, pixel, peak_bits, events, counter, words, cursor)
+                if mode == 2:
+                    place = y * width + x
+                    for k in range(INPUTS):
+                        record.inputs[place, k] = inputs[k]
+                    record.scales[place] = scale
+                    record.targets[place] = 64 * pixel - blend
                 else:
-                    part = raw(mode, q & ((1 << low) - 1), low, events, counter, words, cursor)
-                    q = ((symbol - 127) << low) | part
-                    pixel = centre + q * step
-                pixel = min(max(pixel, 0), peak)
+                    forward(inputs, with_reference, weights, first, second, outputs)
+                    mean = blend + ((min(max(np.int64(outputs[0]) >> 6, -768), 768) * scale) >> 8)
+                    log_scale = log2_q8(scale, log_table) + min(max(np.int64(outputs[1]) >> 6, -768), 768)
+                    tail = min(max(((np.int64(outputs[2]) >> 6) + 128) >> 8, 0), 7)
+
+                    # Online: recursive filter over the four nearest final errors, then bias.
+                    recent[0] = finals[at - 1]
+                    recent[1] = finals[at - stride]
+                    recent[2] = finals[at - stride - 1]
+                    recent[3] = finals[at - stride + 1]
+                    recent[4] = inputs[0]
+                    recent[5] = inputs[21]
+                    correction = filter_prediction(online, recent)
+                    class_before = (log_scale - 1536 - log_step + 1280) >> 6
+                    context = bias_context(
+                        np.int64(errors[at - 1]), np.int64(errors[at - stride]), scale, class_before
+                    )
+                    shift = correction + (online[BIAS + context] >> 16)
+                    mean += (shift * scale) >> 6
+                    mean = min(max(mean, 0), peak * 64)
+
+                    # Scale class, bins of 2^low values.
+                    scale_slot = scale_context(class_before, np.int64(inputs[34]))
+                    log_scale += (online[SCALE + scale_slot] + online[SCALE_ALL]) >> 16
+                    scale_class = min(max((log_scale - 1536 - log_step + 1280) >> 6, 0), 31 + 56)
+                    low = np.int64(0)
+                    if scale_class > 31:
+                        low = (scale_class - 28) >> 2
+                        scale_class -= 4 * low
+                    centre = (mean + 32) >> 6
+                    position = (mean - 64 * centre + 32 * step) // step
+                    fraction = min(position >> (3 + low), 7)
+                    distribution = ((scale_class * 8 + fraction) * 8 + tail) * 256
+                    symbol = np.int64(255)
+                    q = np.int64(0)
+                    if mode == 0:
+                        d = pixel - centre
+                        q = (abs(d) + bound) // step
+                        if d < 0:
+                            q = -q
+                        symbol = (q >> low) + 127
+                        place = distribution + symbol
+                        if symbol < 0 or symbol > 254 or starts[place + 1] == starts[place]:
+                            symbol = np.int64(255)
+                        begin = np.int64(starts[distribution + symbol])
+                        frequency = (
+                            np.int64(starts[distribution + symbol + 1]) if symbol < 255 else 65536
+                        ) - begin
+                        events[counter[0]] = np.uint32(begin << 16 | frequency)
+                        counter[0] += 1
+                    else:
+                        symbol = find(starts, distribution, cursor[1] & 0xFFFF)
+                        begin = np.int64(starts[distribution + symbol])
+                        take(
+                            words,
+                            cursor,
+                            begin,
+                            (np.int64(starts[distribution + symbol + 1]) if symbol < 255 else 65536) - begin,
+                        )
+                    if symbol == 255:
+                        pixel = raw(mode, pixel, peak_bits, events, counter, words, cursor)
+                    else:
+                        part = raw(mode, q & ((1 << low) - 1), low, events, counter, words, cursor)
+                        q = ((symbol - 127) << low) | part
+                        pixel = centre + q * step
+                    pixel = min(max(pixel, 0), peak)
+                    # The learners: what is left of the error, in 1/64 of the scale.
+                    rest = (64 * (64 * pixel - mean)) // scale
+                    rest = min(max(rest, -512), 512)
+                    final_error = min(max(rest + shift, -255), 255)
+                    filter_update(online, recent, rest)
+                    bias_update(online, context, rest)
+                    if symbol < 255:
+                        other = ((scale_class + 1) * 64 + fraction * 8 + tail) * 256 + symbol
+                        up = np.int64(starts[other + 1]) - np.int64(starts[other])
+                        other = (max(scale_class - 1, 0) * 64 + fraction * 8 + tail) * 256 + symbol
+                        down = np.int64(starts[other + 1]) - np.int64(starts[other])
+                        slope = log2_q8(max(up, 1), log_table) - log2_q8(max(down, 1), log_table)
+                        scale_update(online, scale_slot, slope)
+                    else:
+                        scale_update(online, scale_slot, 512)
+                    if mode == 1 and cursor[2] != 0:
+                        return RAN_OUT
                 error = 64 * pixel - blend
-                # The learners: what is left of the error, in 1/64 of the scale.
-                rest = (64 * (64 * pixel - mean)) // scale
-                rest = min(max(rest, -512), 512)
-                final_error = min(max(rest + shift, -255), 255)
-                filter_update(online, recent, rest)
-                bias_update(online, context, rest)
-                if symbol < 255:
-                    wider = cdfs[scale_class + 1, fraction, tail]
-                    narrower = cdfs[max(scale_class - 1, 0), fraction, tail]
-                    up = np.int64(wider[symbol + 1]) - np.int64(wider[symbol])
-                    down = np.int64(narrower[symbol + 1]) - np.int64(narrower[symbol])
-                    scale_update(
-                        online, scale_slot, log2_q8(max(up, 1), log_table) - log2_q8(max(down, 1), log_table)
-                    )
-                else:
-                    scale_update(online, scale_slot, 512)
-                if mode == 1 and cursor[2] != 0:
-                    return 1
-            tile[y, x] = pixel
-            padded[y + 4, x + 4] = pixel
-            errors[y + 4, x + 4] = error
-            finals[y + 4, x + 4] = final_error
+                for p in range(count):
+                    misses[p, at] = abs(64 * pixel - predictions[p])
+            pixels[y, x] = pixel
+            padded[at] = pixel
+            errors[at] = error
+            finals[at] = final_error
             target4 = 4 * pixel - m4
-            note_sample(x, values, most, target4, activity, samples, known)
-            any_known[y % rows] |= known[x]
-    return 0
+            place = sample_at(y, x, width)
+            keep_sample(samples, place, values, most, target4, activity)
+            if with_reference:
+                keep_sample(reference_samples, place, both_values, 30, target4, activity)
+    return GOOD

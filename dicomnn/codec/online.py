@@ -27,7 +27,7 @@ STATE = SCALE_ALL_COUNT + 1
 """Offsets of each learner in one state vector, and its length."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def sign_class(error, scale):
     """0, 1, 2: clearly negative, small, clearly positive against half the local scale."""
     if 2 * error < -scale:
@@ -35,7 +35,7 @@ def sign_class(error, scale):
     return 2 if 2 * error > scale else 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def bias_context(west, north, scale, scale_class):
     """Context of the bias: signs of the two nearest errors, coarse scale class."""
     return (3 * sign_class(west, scale) + sign_class(north, scale)) * 6 + min(
@@ -43,14 +43,14 @@ def bias_context(west, north, scale, scale_class):
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def scale_context(scale_class, short_ratio):
     """Context of the scale offset: scale class by twos, recent error against the local scale."""
     ratio = 0 if short_ratio < -6 else 1 if short_ratio < 6 else 2 if short_ratio < 16 else 3
     return 4 * (min(max(scale_class, 0), 33) // 2) + ratio
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def filter_prediction(state, recent):
     """Correction of the mean by the filter, in 1/64 of the local scale."""
     total = np.int64(0)
@@ -59,7 +59,7 @@ def filter_prediction(state, recent):
     return min(max(total >> 24, -96), 96)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def filter_update(state, recent, error):
     """One normalised LMS step (weights in 2^-24); ``error``: what is left, in 1/64 of the scale."""
     power = np.int64(1 << 14)
@@ -70,7 +70,7 @@ def filter_update(state, recent, error):
         state[i] += gain * recent[i] - (state[i] >> 11)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def bias_update(state, context, error):
     """Running mean (1/64 of the scale, 16 more fractional bits) of the error that is left."""
     n = state[BIAS_COUNT + context]
@@ -80,7 +80,7 @@ def bias_update(state, context, error):
         state[BIAS_COUNT + context] = n + 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def scale_update(state, context, slope):
     """Move the log-scale offsets (1/256 octave, 16 more fractional bits) by the slope (1/256 bit)."""
     s = min(max(slope, -512), 512)

@@ -28,8 +28,8 @@ from dicomnn.errors import (
 )
 
 MAGIC = b"DNNP"
-VERSION = 1
-FIXED = struct.Struct("<4s8B6H2I16s32s")
+VERSION = 2
+FIXED = struct.Struct("<4s4B3H2I16s32s")
 CHECKSUM = struct.Struct("<I")
 PLANE_RECORD = np.dtype([("minimum", "<u2"), ("peak", "<u2"), ("flags", "u1")])
 TILE_RECORD = np.dtype([("length", "<u4"), ("checksum", "<u4")])
@@ -39,9 +39,10 @@ MAX_DECODED = 1 << 32
 """Decoded bytes of a payload: native Pixel Data has a 32-bit length (PS3.5 section 7.1.1), so no object needs
 more.
 """
-MAX_TILE_SIDE = 1024
+MAX_GROUP = 255
 
 _PROFILE_KINDS = ("keep", "lossless", "bounded")
+_WIDE, _KNOWN_KINDS = 32, 63
 _PACKING, _OWN_TABLE, _SAME_TABLE, _HAS_SIDE, _KNOWN_FLAGS = 3, 1, 2, 4, 7
 _LENGTH_BITS = 24
 
@@ -53,7 +54,9 @@ class Header:
     ``model_id`` is '' when no tile needs a model. ``tile_methods`` (uint8, index into METHODS) and
     ``tile_lengths`` (int64, bytes): tiles in raster order, planes in the order: value plane of each frame,
     then the side planes of ``side_frames`` (int64, ascending), those frames that have bits outside of the
-    stored values. ``pixel_digest``: SHA-256 of the decoded raw words, little endian.
+    stored values. ``group``: 0 where every frame decodes alone; else frames lie in groups of so many, and all
+    but the first of a group may refer to the frame before. ``pixel_digest``: SHA-256 of the decoded raw
+    words, little endian.
     """
 
     version: int
@@ -64,8 +67,7 @@ class Header:
     frames: int
     rows: int
     columns: int
-    tile_rows: int
-    tile_columns: int
+    group: int
     pixel_digest: bytes
     tile_methods: np.ndarray
     tile_lengths: np.ndarray
@@ -73,7 +75,7 @@ class Header:
 
     @property
     def grid(self) -> Grid:
-        return Grid(self.rows, self.columns, self.tile_rows, self.tile_columns)
+        return Grid(self.rows, self.columns)
 
 
 class PlaneRecord(NamedTuple):
@@ -182,6 +184,7 @@ def assemble(
     sample_format: SampleFormat,
     frames: int,
     grid: Grid,
+    group: int,
     pixel_digest: bytes,
     value_planes: list[CodedPlane],
     side_planes: dict[int, CodedPlane],
@@ -206,22 +209,16 @@ def assemble(
     tile_records["length"] = [len(tile.data) | tile.method << _LENGTH_BITS for tile in tiles]
     tile_records["checksum"] = [crc32c(tile.data) for tile in tiles]
     variable = b"".join([records.tobytes(), *tables, tile_records.tobytes()])
+    kind = _PROFILE_KINDS.index(profile.kind) | EFFORTS.index(effort) << 2 | int(sample_format.signed) << 4
     fixed = FIXED.pack(
         MAGIC,
         VERSION,
-        _PROFILE_KINDS.index(profile.kind),
-        EFFORTS.index(effort),
-        int(sample_format.signed),
-        sample_format.bits_allocated,
-        sample_format.bits_stored,
-        sample_format.high_bit,
-        0,
+        kind | (_WIDE if sample_format.bits_allocated == 16 else 0),
+        sample_format.bits_stored - 1 | sample_format.high_bit << 4,
+        group,
         profile.bound,
         grid.rows,
         grid.columns,
-        grid.tile_rows,
-        grid.tile_columns,
-        0,
         frames,
         len(variable),
         bytes.fromhex(model_id or "00" * 16),
@@ -261,11 +258,12 @@ def parse(payload: memoryview) -> Layout:
     covered = payload[: FIXED.size + tables_length]
     if CHECKSUM.unpack_from(payload, len(covered))[0] != crc32c(covered):
         raise PayloadCorrupt("The checksum of the header is wrong.")
-    profile, effort, sample_format = _read_kind(fixed)
+    profile, effort, sample_format, group = _read_kind(fixed)
     planes, tables, table_of, tiles = _read_tables(covered[FIXED.size :], frames, grid.count)
     methods = (tiles["length"] >> _LENGTH_BITS).astype(np.uint8)
     lengths = (tiles["length"] & ((1 << _LENGTH_BITS) - 1)).astype(np.int64)
     _check_tiles(methods, lengths, planes, grid)
+    _check_references(methods, planes, table_of, frames, grid, group)
     offsets = np.concatenate(([0], np.cumsum(lengths))) + data_start
     side_frames = np.flatnonzero(planes["flags"][:frames] & _HAS_SIDE)
     side_plane_of = np.full(frames, -1, np.int64)
@@ -274,14 +272,13 @@ def parse(payload: memoryview) -> Layout:
         version=fixed[1],
         profile=profile,
         effort=effort,
-        model_id=fixed[17].hex() if any(fixed[17]) else "",
+        model_id=fixed[10].hex() if any(fixed[10]) else "",
         sample_format=sample_format,
         frames=frames,
         rows=grid.rows,
         columns=grid.columns,
-        tile_rows=grid.tile_rows,
-        tile_columns=grid.tile_columns,
-        pixel_digest=fixed[18],
+        group=group,
+        pixel_digest=fixed[11],
         tile_methods=methods,
         tile_lengths=lengths,
         side_frames=side_frames,
@@ -294,16 +291,14 @@ def _read_geometry(fixed: tuple[Any, ...]) -> tuple[Grid, int, int]:
     """Grid, frames and length of the tables, each held against its limit; comes before the checksum,
     allocates nothing.
     """
-    rows, columns, tile_rows, tile_columns, _, frames, tables_length = fixed[10:17]
+    rows, columns, frames, tables_length = fixed[6:10]
     if not (rows and columns and frames):
         raise PayloadCorrupt(f"The payload claims {frames} frames of {rows} x {columns} pixels.")
-    if not (1 <= tile_rows <= MAX_TILE_SIDE and 1 <= tile_columns <= MAX_TILE_SIDE):
-        raise PayloadImplausible(f"The payload claims tiles of {tile_rows} x {tile_columns} pixels.")
-    if frames * rows * columns * (2 if fixed[5] > 8 else 1) >= MAX_DECODED:
+    if frames * rows * columns * (2 if fixed[2] & _WIDE else 1) >= MAX_DECODED:
         raise PayloadImplausible(
             f"The payload claims {frames} frames of {rows} x {columns} pixels; no DICOM object holds so many."
         )
-    grid = Grid(rows, columns, tile_rows, tile_columns)
+    grid = Grid(rows, columns)
     least = frames * (PLANE_RECORD.itemsize + grid.count * TILE_RECORD.itemsize)
     if tables_length < least:
         raise PayloadImplausible(
@@ -312,19 +307,24 @@ def _read_geometry(fixed: tuple[Any, ...]) -> tuple[Grid, int, int]:
     return grid, frames, tables_length
 
 
-def _read_kind(fixed: tuple[Any, ...]) -> tuple[Profile, str, SampleFormat]:
-    """Profile, effort and sample format, of a header whose checksum is right."""
-    kind, effort, signed, allocated, stored, high_bit, reference, bound = fixed[2:10]
-    if reference or fixed[14]:
+def _read_kind(fixed: tuple[Any, ...]) -> tuple[Profile, str, SampleFormat, int]:
+    """Profile, effort, sample format and group, of a header whose checksum is right."""
+    kind, depth, group, bound = fixed[2:6]
+    if kind & ~_KNOWN_KINDS:
         raise UnsupportedFormatVersion("The payload uses a reserved field of a later format.")
-    if signed > 1 or effort >= len(EFFORTS) or not 1 <= kind < len(_PROFILE_KINDS):
-        raise PayloadCorrupt("The payload's header holds a profile, effort or sign that does not exist.")
+    profile_kind, effort = kind & 3, kind >> 2 & 3
+    if effort >= len(EFFORTS) or not 1 <= profile_kind < len(_PROFILE_KINDS):
+        raise PayloadCorrupt("The payload's header holds a profile or effort that does not exist.")
+    if group == 1 or (group and fixed[8] == 1):
+        raise PayloadCorrupt("The payload's header groups frames that have none before them.")
     try:
-        profile = Profile(_PROFILE_KINDS[kind], bound)
-        sample_format = SampleFormat(allocated, stored, high_bit, bool(signed))
+        profile = Profile(_PROFILE_KINDS[profile_kind], bound)
+        sample_format = SampleFormat(
+            16 if kind & _WIDE else 8, (depth & 15) + 1, depth >> 4, bool(kind >> 4 & 1)
+        )
     except (UsageError, SamplesInvalid) as error:
         raise PayloadCorrupt(f"The payload's header contradicts itself. {error}") from error
-    return profile, EFFORTS[effort], sample_format
+    return profile, EFFORTS[effort], sample_format, group
 
 
 def _read_tables(
@@ -377,3 +377,16 @@ def _check_tiles(methods: np.ndarray, lengths: np.ndarray, planes: np.ndarray, g
     limits = (np.multiply.outer(bits, grid.pixel_counts()) + 7) // 8
     if (lengths.reshape(limits.shape) > limits).any():
         raise PayloadImplausible("A tile of the payload claims more bytes than its pixels have.")
+
+
+def _check_references(
+    methods: np.ndarray, planes: np.ndarray, table_of: np.ndarray, frames: int, grid: Grid, group: int
+) -> None:
+    """Only value planes that are not packed and not the first of their group may refer to the one before."""
+    refers = (methods.reshape(-1, grid.count) == METHODS.index("neighbour")).any(axis=1)
+    if not refers.any():
+        return
+    numbers = np.flatnonzero(refers)
+    forbidden = (numbers >= frames) | (table_of[numbers] >= 0)
+    if not group or (forbidden | (numbers % group == 0)).any():
+        raise PayloadCorrupt("A plane of the payload refers to a frame that it must not refer to.")

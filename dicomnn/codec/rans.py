@@ -36,18 +36,50 @@ def encode_events(events, count, words):
     return at, state
 
 
-@njit(cache=True, nogil=True)
-def find(cdf, slot):
-    """Index i with cdf[i] <= slot < cdf[i + 1]; cdf rises from 0 to 65536."""
-    low = 0
-    high = cdf.size - 1
-    while high - low > 1:
-        middle = (low + high) >> 1
-        if cdf[middle] <= slot:
-            low = middle
+@njit(cache=True, nogil=True, error_model="numpy")
+def find(starts, at, slot):
+    """Index i in 0..255 of the last start <= slot among 256 ascending ones, starts[at] = 0 first."""
+    index = np.int64(0)
+    for k in range(7, -1, -1):
+        probe = index + (1 << k)
+        if starts[at + probe] <= slot:
+            index = probe
+    return index
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def take(words, cursor, start, frequency):
+    """Leave the current event behind; cursor: int64 [next word, state, failed]."""
+    state = np.uint64(cursor[1])
+    state = np.uint64(frequency) * (state >> np.uint64(16)) + (state & np.uint64(0xFFFF)) - np.uint64(start)
+    if state < np.uint64(65536):
+        if cursor[0] < words.size:
+            state = (state << np.uint64(16)) | np.uint64(words[cursor[0]])
+            cursor[0] += 1
         else:
-            high = middle
-    return low
+            cursor[2] = 1
+            state = np.uint64(65536)
+    cursor[1] = np.int64(state)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def raw(mode, value, bits, events, counter, words, cursor):
+    """``bits`` equally likely bits, eight at a time from the top; returns the value. mode 0 encodes."""
+    left = bits
+    result = np.int64(0)
+    while left > 0:
+        n = min(left, 8)
+        left -= n
+        frequency = 1 << (16 - n)
+        if mode == 0:
+            part = (value >> left) & ((1 << n) - 1)
+            events[counter[0]] = np.uint32((part * frequency) << 16 | frequency)
+            counter[0] += 1
+        else:
+            part = (cursor[1] & 0xFFFF) // frequency
+            take(words, cursor, part * frequency, frequency)
+        result = (result << n) | part
+    return result
 
 
 def pack(words: np.ndarray, at: int, state: int) -> bytes:

@@ -21,6 +21,8 @@ from dicomnn.codec.reference_neural import decode_neural
 from dicomnn.errors import PayloadCorrupt, PayloadTruncated, UnknownModel, UnsupportedFormatVersion
 
 EFFORTS = ("fast", "default", "max")
+TILE = 256
+NEURAL, JPEGLS, CONSTANT, RAW, NEIGHBOUR = range(5)
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,10 @@ class Parsed:
     bits_allocated: int
     bits_stored: int
     high_bit: int
+    group: int
     bound: int
     rows: int
     columns: int
-    tile_rows: int
-    tile_columns: int
     frames: int
     model_id: str
     digest: bytes
@@ -67,7 +68,7 @@ def decode(payload: bytes, model_bytes: Callable[[str], bytes]) -> np.ndarray:
     """
     parsed = parse(payload)
     model = None
-    if any(tile.method == 0 for tile in parsed.tiles):
+    if any(tile.method in (NEURAL, NEIGHBOUR) for tile in parsed.tiles):
         data = model_bytes(parsed.model_id)
         if hashlib.sha256(data).hexdigest()[:32] != parsed.model_id:
             raise UnknownModel(f"The model file given is not the model {parsed.model_id}.")
@@ -75,11 +76,15 @@ def decode(payload: bytes, model_bytes: Callable[[str], bytes]) -> np.ndarray:
     dtype = "u1" if parsed.bits_allocated == 8 else "<u2"
     words = np.zeros((parsed.frames, parsed.rows, parsed.columns), dtype)
     side_plane = parsed.frames
+    before = None  # the value plane of the frame before, where this one may refer to it
     for frame in range(parsed.frames):
-        values = _plane_values(payload, parsed, frame, parsed.bound, model)
+        if parsed.group == 0 or frame % parsed.group == 0:
+            before = None
+        values = _plane_values(payload, parsed, frame, parsed.bound, model, before)
+        before = values
         side = np.zeros_like(values)
         if parsed.planes[frame].has_side:
-            side = _plane_values(payload, parsed, side_plane, 0, model)
+            side = _plane_values(payload, parsed, side_plane, 0, model, None)
             side_plane += 1
         words[frame] = _raw_words(values, side, parsed)
     if hashlib.sha256(words.tobytes()).digest() != parsed.digest:
@@ -110,18 +115,21 @@ def parse(payload: bytes) -> Parsed:
     reader = _Reader(payload)
     if reader.bytes(4) != b"DNNP":
         raise PayloadCorrupt("The payload does not begin with its magic number.")
-    if reader.number(1) != 1:
+    if reader.number(1) != 2:
         raise UnsupportedFormatVersion("The payload has a format version that the reference does not know.")
-    _profile, effort, signed, allocated, stored, high_bit, reference = (reader.number(1) for _ in range(7))
-    bound, rows, columns, tile_rows, tile_columns, reserved = (reader.number(2) for _ in range(6))
+    kind, depth, group = reader.number(1), reader.number(1), reader.number(1)
+    bound, rows, columns = reader.number(2), reader.number(2), reader.number(2)
     frames, tables_length = reader.number(4), reader.number(4)
     model_id, digest = reader.bytes(16), reader.bytes(32)
     end_of_tables = reader.position + tables_length
     checksum = int.from_bytes(payload[end_of_tables : end_of_tables + 4], "little")
     if crc32c(payload[:end_of_tables]) != checksum or len(payload) < end_of_tables + 4:
         raise PayloadCorrupt("The checksum of the header is wrong.")
-    if reference or reserved:
-        raise UnsupportedFormatVersion("The payload uses a reserved field.")
+    profile, effort = kind & 3, kind >> 2 & 3
+    if profile not in (1, 2) or effort == 3 or kind >> 6:
+        raise UnsupportedFormatVersion("The payload has a profile, an effort or flags that are not known.")
+    if not rows or not columns or not frames or group == 1 or (bound > 0) != (profile == 2):
+        raise PayloadCorrupt("The fixed header contradicts itself.")
 
     records = [(reader.number(2), reader.number(2), reader.number(1)) for _ in range(frames)]
     with_side = sum(flags >> 2 & 1 for _, _, flags in records)
@@ -129,13 +137,17 @@ def parse(payload: bytes) -> Parsed:
     planes: list[Plane] = []
     table: list[int] | None = None
     for minimum, peak, flags in records:
+        if flags >> 3 or flags & 3 == 3:
+            raise UnsupportedFormatVersion("A plane has flags that are not known.")
         if flags & 3 == 1:
             table = _read_table(reader, peak + 1)
+        if flags & 3 == 2 and table is None:
+            raise PayloadCorrupt("A plane is packed by the table of a plane before it, and there is none.")
         planes.append(Plane(minimum, peak, table if flags & 3 else None, bool(flags & 4)))
 
     tiles: list[Tile] = []
     position = end_of_tables + 4
-    for _ in range(len(planes) * -(-rows // tile_rows) * -(-columns // tile_columns)):
+    for _ in range(len(planes) * -(-rows // TILE) * -(-columns // TILE)):
         length, method, checksum = reader.number(3), reader.number(1), reader.number(4)
         if position + length > len(payload):
             raise PayloadTruncated("The payload ends before its last tile.")
@@ -147,15 +159,14 @@ def parse(payload: bytes) -> Parsed:
         raise PayloadCorrupt("The payload has bytes too many or too few.")
     return Parsed(
         EFFORTS[effort],
-        bool(signed),
-        allocated,
-        stored,
-        high_bit,
+        bool(kind & 16),
+        16 if kind & 32 else 8,
+        (depth & 15) + 1,
+        depth >> 4,
+        group,
         bound,
         rows,
         columns,
-        tile_rows,
-        tile_columns,
         frames,
         model_id.hex(),
         digest,
@@ -204,29 +215,40 @@ _CRC_TABLE = [_crc_of_byte(value) for value in range(256)]
 
 # ------------------------------------------------------------------------------------ planes and tiles
 def _plane_values(
-    payload: bytes, parsed: Parsed, number: int, bound: int, model: ReferenceModel | None
+    payload: bytes,
+    parsed: Parsed,
+    number: int,
+    bound: int,
+    model: ReferenceModel | None,
+    before: np.ndarray | None,
 ) -> np.ndarray:
-    """Values of a plane (rows, columns) int64: tiles decoded, unpacked, minimum added."""
+    """Values of a plane (rows, columns) int64: tiles decoded, unpacked, minimum added.
+
+    ``before`` is the plane that neighbour tiles refer to, None where they may not be.
+    """
     plane = parsed.planes[number]
     values = np.zeros((parsed.rows, parsed.columns), np.int64)
     corners = [
-        (top, left)
-        for top in range(0, parsed.rows, parsed.tile_rows)
-        for left in range(0, parsed.columns, parsed.tile_columns)
+        (top, left) for top in range(0, parsed.rows, TILE) for left in range(0, parsed.columns, TILE)
     ]
     for place, (top, left) in enumerate(corners):
         tile = parsed.tiles[number * len(corners) + place]
         data = payload[tile.position : tile.position + tile.length]
-        height = min(parsed.tile_rows, parsed.rows - top)
-        width = min(parsed.tile_columns, parsed.columns - left)
-        if tile.method == 0:
+        height, width = min(TILE, parsed.rows - top), min(TILE, parsed.columns - left)
+        if tile.method in (NEURAL, NEIGHBOUR):
             assert model is not None
-            pixels = decode_neural(data, height, width, plane.peak, bound, parsed.effort, model)
-        elif tile.method == 1:
+            reference = None
+            if tile.method == NEIGHBOUR:
+                if before is None or plane.table is not None:
+                    raise PayloadCorrupt(f"Tile {place} of plane {number} may not refer to another frame.")
+                around = np.pad(before - plane.minimum, 4, mode="edge")
+                reference = around[top : top + height + 8, left : left + width + 8]
+            pixels = decode_neural(data, height, width, plane.peak, bound, parsed.effort, model, reference)
+        elif tile.method == JPEGLS:
             pixels = np.minimum(decode_scan(data[1:], height, width, data[0], bound), plane.peak)
-        elif tile.method == 2:
+        elif tile.method == CONSTANT:
             pixels = np.full((height, width), int.from_bytes(data, "little"), np.int64)
-        elif tile.method == 3:
+        elif tile.method == RAW:
             pixels = _raw_tile(data, height, width, plane.peak)
         else:
             raise UnsupportedFormatVersion(f"A tile has the unknown method {tile.method}.")

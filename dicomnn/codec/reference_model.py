@@ -19,19 +19,18 @@ class ReferenceModel:
 
     def __init__(self, data: bytes) -> None:
         magic, version, length = struct.unpack_from("<8sII", data)
-        if magic != b"DNNMODEL" or version != 1:
-            raise ModelCorrupt("This is no model file of format version 1.")
+        if magic != b"DNNMODEL" or version != 2:
+            raise ModelCorrupt("This is no model file of format version 2.")
         body = zlib.decompress(data[16 + length :])
         arrays: dict[str, np.ndarray] = {}
         position = 0
         for row in json.loads(data[16 : 16 + length])["arrays"]:
             count = math.prod(row["shape"])
-            array = np.frombuffer(body, row["dtype"], count, position).reshape(row["shape"])
-            arrays[row["name"]] = array.astype(np.int64)
+            array = np.frombuffer(body, np.dtype(row["dtype"]).newbyteorder("<"), count, position)
+            arrays[row["name"]] = array.reshape(row["shape"]).astype(np.int64)
             position += array.nbytes
         self.arrays = arrays
         self.log = arrays["log"].tolist()
-        self.compand = arrays["compand"].tolist()
         self.frequencies = arrays["frequencies"]
         self.cdfs = np.zeros((*self.frequencies.shape[:-1], ESCAPE + 2), np.int64)
         self.cdfs[..., 1:] = np.cumsum(self.frequencies, axis=-1)
@@ -44,21 +43,14 @@ class ReferenceModel:
         mantissa = value >> (n - 8) if n >= 8 else value << (8 - n)
         return 256 * n + int(self.log[mantissa & 255])
 
-    def bend(self, value: int, scale: int) -> int:
-        """16 * value / scale through the companding table."""
-        bent = int(self.compand[min((abs(value) * ((1 << 24) // scale)) >> 20, 1023)])
-        return bent if value >= 0 else -bent
-
-    def modulation(self, code: np.ndarray) -> np.ndarray:
-        """(4, H): scale and shift of the first hidden layer, scale and shift of the second."""
+    def modulation(self, code: np.ndarray) -> list[np.ndarray]:
+        """Scale and shift of the first hidden layer, scale and shift of the second."""
         a = self.arrays
         h = np.clip((code @ a["decoder1"] + a["decoder1_bias"]) >> 4, 0, 255)
-        m = (h @ a["decoder2"] + a["decoder2_bias"]).reshape(4, -1)
-        return np.stack(
-            [np.clip(m[0] >> 8, -48, 48), m[1] >> 9 << 8, np.clip(m[2] >> 8, -48, 48), m[3] >> 9 << 9]
-        )
+        m = np.split(h @ a["decoder2"] + a["decoder2_bias"], [64, 128, 160])
+        return [np.clip(m[0] >> 8, -48, 48), m[1] >> 9 << 8, np.clip(m[2] >> 8, -48, 48), m[3] >> 9 << 9]
 
-    def network(self, inputs: list[int], modulation: np.ndarray) -> list[int]:
+    def network(self, inputs: list[int], modulation: list[np.ndarray]) -> list[int]:
         """Corrections of the mean (1/256 of the scale), of the log scale (1/256), and the tail (1/256)."""
         a = self.arrays
         h = (np.array(inputs) @ a["causal1"] + a["causal1_bias"] + modulation[1]) >> 8

@@ -1,34 +1,27 @@
-"""The neural tile, in plain Python and NumPy. Part of the reference decoder.
+"""The neural and the neighbour tile, in plain Python and NumPy. Part of the reference decoder.
 
-docs/format-neural.md, pixel by pixel, with no state kept that could be computed again:
-windows are summed anew for each solution instead of sliding.
+docs/format-neural.md, pixel by pixel, with no state kept that could be computed again; the predictors are in
+`reference_predict.py`.
 """
 
 from __future__ import annotations
 
-import math
 import struct
+from dataclasses import dataclass
 
 import numpy as np
 
 from dicomnn.codec.reference_model import ESCAPE, ReferenceModel
+from dicomnn.codec.reference_predict import (
+    MARGIN,
+    NEIGHBOURS,
+    Predictors,
+    Surroundings,
+    blend,
+    clip,
+    surroundings,
+)
 from dicomnn.errors import PayloadCorrupt
-
-NEIGHBOURS = [
-    *((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, -2), (-1, 2), (-2, -1), (-2, 1)),
-    *((-2, -2), (-2, 2), (0, -3), (-3, 0), (-1, -3), (-1, 3), (-3, -1), (-3, 1), (-2, -3), (-2, 3)),
-    *((-3, -2), (-3, 2), (0, -4), (-4, 0), (-1, -4), (-1, 4), (-4, -1), (-4, 1), (-3, -3), (-3, 3)),
-]
-PREDICTORS = {  # neighbours, radius, pixels between solutions
-    "fast": ((18, 8, 8),),
-    "default": ((18, 7, 4), (10, 4, 2)),
-    "max": ((18, 7, 2), (10, 4, 1), (30, 12, 4)),
-}
-MARGIN = 4
-
-
-def _clip(value: int, lowest: int, highest: int) -> int:
-    return min(max(value, lowest), highest)
 
 
 class _Stream:
@@ -95,20 +88,20 @@ class _Online:
         self.scale_all_count = 0
 
     def correction(self, recent: list[int]) -> int:
-        return _clip(sum(w * r for w, r in zip(self.filter, recent, strict=True)) >> 24, -96, 96)
+        return clip(sum(w * r for w, r in zip(self.filter, recent, strict=True)) >> 24, -96, 96)
 
     def update_filter(self, recent: list[int], rest: int) -> None:
-        gain = (_clip(rest, -128, 128) << 17) // (16384 + sum(r * r for r in recent))
+        gain = (clip(rest, -128, 128) << 17) // (16384 + sum(r * r for r in recent))
         for place, r in enumerate(recent):
             self.filter[place] += gain * r - (self.filter[place] >> 11)
 
     def update_bias(self, context: int, rest: int) -> None:
         n = self.bias_count[context]
-        self.bias[context] += _clip(rest, -128, 128) * 65536 // (n + 24)
+        self.bias[context] += clip(rest, -128, 128) * 65536 // (n + 24)
         self.bias_count[context] = min(n + 1, 400)
 
     def update_scale(self, context: int, slope: int) -> None:
-        slope = _clip(slope, -512, 512)
+        slope = clip(slope, -512, 512)
         n, m = self.scale_count[context], self.scale_all_count
         self.scale[context] += slope * 65536 // (n + 40)
         self.scale_count[context] = min(n + 1, 400)
@@ -117,21 +110,48 @@ class _Online:
 
 
 def decode_neural(
-    data: bytes, height: int, width: int, peak: int, bound: int, effort: str, model: ReferenceModel
+    data: bytes,
+    height: int,
+    width: int,
+    peak: int,
+    bound: int,
+    effort: str,
+    model: ReferenceModel,
+    reference: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Pixels (height, width) int64 of a neural tile."""
+    """Pixels (height, width) int64 of a neural tile; with ``reference`` of a neighbour tile.
+
+    The reference is the plane of the frame before, less this plane's minimum, int64 (height + 8, width + 8):
+    the tile's window with four pixels around it, edges repeated.
+    """
+    if len(data) < 7:
+        raise PayloadCorrupt("A neural tile is too short.")
     start, index = struct.unpack_from("<HB", data)
+    if index > 63:
+        raise PayloadCorrupt("A neural tile begins with an error that there is not.")
     stream = _Stream(data[3:])
     code = np.zeros(16, np.int64)
     if stream.event(49152):
         code = np.array([stream.symbol(cdf) - 3 for cdf in model.code_cdfs])
     start_error = ((4 << (index >> 2)) * (256, 304, 362, 431)[index & 3]) >> 8
-    walk = _Walk(stream, height, width, peak, bound, PREDICTORS[effort], model, model.modulation(code))
+    predictors = Predictors(effort, height, width, peak, reference is not None)
+    walk = _Walk(stream, (height, width), peak, bound, predictors, model, code, reference)
     walk.surround(start, start_error)
     for y in range(height):
         walk.row(y)
     stream.check_end()
     return walk.pixels[MARGIN:, MARGIN : MARGIN + width].copy()
+
+
+@dataclass(frozen=True)
+class _Forecast:
+    """What is known of a pixel when the network is asked."""
+
+    predictions: list[int]
+    recent: list[int]  # recent misses
+    blend: int  # B
+    scale: int  # s
+    log_scale: int  # L
 
 
 class _Walk:
@@ -140,65 +160,54 @@ class _Walk:
     def __init__(
         self,
         stream: _Stream,
-        height: int,
-        width: int,
+        shape: tuple[int, int],
         peak: int,
         bound: int,
-        predictors: tuple[tuple[int, int, int], ...],
+        predictors: Predictors,
         model: ReferenceModel,
-        modulation: np.ndarray,
+        code: np.ndarray,
+        reference: np.ndarray | None,
     ) -> None:
-        self.stream, self.model, self.modulation = stream, model, modulation
-        self.height, self.width, self.peak, self.bound = height, width, peak, bound
-        self.predictors = predictors
-        self.most = max(neighbours for neighbours, _, _ in predictors)
-        shape = (height + MARGIN, width + 2 * MARGIN)
-        self.pixels = np.zeros(shape, np.int64)
-        self.errors = np.zeros(shape, np.int64)
-        self.finals = np.zeros(shape, np.int64)
-        self.samples = np.zeros((height, width, self.most + 1), np.int64)
-        self.coefficients = [[0] * neighbours for neighbours, _, _ in predictors]
-        self.since = [0] * len(predictors)
+        self.stream, self.model, self.modulation = stream, model, model.modulation(code)
+        self.width, self.peak, self.step = shape[1], peak, 2 * bound + 1
+        self.predictors, self.reference = predictors, reference
+        margined = (shape[0] + MARGIN, shape[1] + 2 * MARGIN)
+        self.pixels = np.zeros(margined, np.int64)
+        self.errors = np.zeros(margined, np.int64)  # E
+        self.finals = np.zeros(margined, np.int64)  # F
         self.online = _Online()
         self.flat_chance = [32768, 62000]
         self.flat_before = 0
-        self.log_step = model.log2(2 * bound + 1)
+        self.log_step = model.log2(self.step)
 
     def surround(self, start: int, start_error: int) -> None:
         """What stands outside of the tile before its first row."""
-        for array, value in ((self.pixels, start), (self.errors, start_error)):
+        for array, value in self._known(start, start_error):
             array[:MARGIN] = value
             array[MARGIN, :MARGIN] = value
+
+    def _known(self, pixel: int, error: int) -> tuple[tuple[np.ndarray, int], ...]:
+        return (self.pixels, pixel), (self.errors, error), (self.predictors.misses, error)
 
     def row(self, y: int) -> None:
         r = y + MARGIN
         if y > 0:
-            for array in (self.pixels, self.errors):
+            for array, _ in self._known(0, 0):
                 array[r, :MARGIN] = array[r - 1, MARGIN]
                 array[r - 1, MARGIN + self.width :] = array[r - 1, MARGIN + self.width - 1]
-        self.since = [1 << 30] * len(self.predictors)
+        self.predictors.new_row()
         for x in range(self.width):
-            self.since = [since + 1 for since in self.since]
             self._pixel(y, x)
 
     def _pixel(self, y: int, x: int) -> None:
-        r, c = y + MARGIN, x + MARGIN
-        near = [int(self.pixels[r + dy, c + dx]) for dy, dx in NEIGHBOURS]
-        m4 = sum(near[:4])
-        values = [4 * pixel - m4 for pixel in near]
-        activity = sum(abs(value) for value in values[:10])
-        flat = all(value == values[0] for value in values[:10])
-        error, final = 0, 0
+        around = surroundings(self.pixels, self.reference, y + MARGIN, x + MARGIN)
+        flat = all(value == around.v[0] for value in around.v[:10])
         if flat and self._same_again():
-            pixel = near[0]
+            pixel = around.p[0]
+            self.pixels[y + MARGIN, x + MARGIN] = pixel  # errors, final error and misses stay 0
         else:
-            pixel, error, final = self._coded_pixel(y, x, near, values, m4, activity)
-        self.pixels[r, c], self.errors[r, c], self.finals[r, c] = pixel, error, final
-        target = 4 * pixel - m4
-        if activity or target:
-            inverse = (2560 << 16) // (activity + 20)
-            sample = [target, *values[: self.most]]
-            self.samples[y, x] = [_clip((value * inverse) >> 16, -2047, 2047) for value in sample]
+            pixel = self._coded_pixel(y, x, around)
+        self.predictors.learn(y, x, around, pixel)
 
     def _same_again(self) -> bool:
         chance = self.flat_chance[self.flat_before]
@@ -210,136 +219,83 @@ class _Walk:
         self.flat_before = int(same)
         return same
 
-    # -------------------------------------------------------------------------------- prediction
-    def _predict(self, y: int, x: int, values: list[int], m4: int, activity: int) -> list[int]:
-        """Predictions in 1/64, one per predictor."""
-        predictions = []
-        for number, (neighbours, radius, step) in enumerate(self.predictors):
-            if self.since[number] >= step:
-                self.coefficients[number] = self._solve(y, x, neighbours, radius)
-                self.since[number] = 0
-            weighted = zip(self.coefficients[number], values[:neighbours], strict=True)
-            middle = 16 * m4
-            reach = 4 * (activity * 8 // 5 + 32)
-            prediction = middle + (sum(w * v for w, v in weighted) >> 12)
-            predictions.append(_clip(_clip(prediction, middle - reach, middle + reach), 0, 64 * self.peak))
-        return predictions
-
-    def _solve(self, y: int, x: int, neighbours: int, radius: int) -> list[int]:
-        """Least squares over the window: integer sums, then float64 in the order of the document."""
-        left, right = max(x - radius, 0), x + radius + 1
-        above = self.samples[max(y - radius, 0) : y, left:right, : neighbours + 1].reshape(-1, neighbours + 1)
-        beside = self.samples[y, left:x, : neighbours + 1]
-        window = np.concatenate([above, beside])
-        sums = window.T @ window
-        matrix = sums[1:, 1:].astype(np.float64)
-        rhs = sums[0, 1:].astype(np.float64)
-        trace = 0.0
-        for k in range(neighbours):
-            trace += float(matrix[k, k])
-        r = 1e-4 * trace / neighbours + 65.0
-        matrix[np.arange(neighbours), np.arange(neighbours)] += r
-        rhs[:2] += 0.4 * r
-        for k in range(neighbours):
-            matrix[k, k] = max(matrix[k, k], 0.5 * r)
-            factors = matrix[k, k + 1 :] * (1.0 / matrix[k, k])
-            # One product, then one difference, each rounded; what is below the diagonal is not used.
-            matrix[k + 1 :, k + 1 :] -= np.outer(factors, matrix[k, k + 1 :])
-            rhs[k + 1 :] -= factors * rhs[k]
-        rows, unknowns = matrix.tolist(), rhs.tolist()
-        for k in range(neighbours - 1, -1, -1):
-            total = unknowns[k]
-            for j in range(k + 1, neighbours):
-                total -= rows[k][j] * unknowns[j]
-            unknowns[k] = total / rows[k][k]
-        return [int(min(max(math.floor(w * 65536.0 + 0.5), -262144), 262144)) for w in unknowns]
-
     # -------------------------------------------------------------------------------- network inputs
-    def _scale(self, r: int, c: int) -> int:
-        e = self.errors
-        weights = (
-            (4, 0, -1),
-            (4, -1, 0),
-            (2, -1, -1),
-            (2, -1, 1),
-            (2, 0, -2),
-            (2, -2, 0),
-            (1, -1, -2),
-            (1, -1, 2),
-        )
-        total = sum(weight * abs(int(e[r + dy, c + dx])) for weight, dy, dx in weights)
-        return ((total * 37) >> 10) + 5
+    def _forecast(self, y: int, x: int, around: Surroundings) -> _Forecast:
+        predictions = self.predictors.predict(y, x, around)
+        recent = self.predictors.recent(y, x)
+        weights = (4, 4, 2, 2, 2, 2, 1, 1)  # in the order of the neighbours
+        near = self._near(self.errors, y, x, 8)
+        total = sum(weight * abs(error) for weight, error in zip(weights, near, strict=True))
+        scale = ((total * 37) >> 10) + 5
+        return _Forecast(predictions, recent, blend(predictions, recent), scale, self.model.log2(scale))
 
-    def _inputs(
-        self,
-        r: int,
-        c: int,
-        near: list[int],
-        values: list[int],
-        activity: int,
-        predictions: list[int],
-        scale: int,
-    ) -> list[int]:
-        log2, bend = self.model.log2, self.model.bend
-        blend = sum(predictions) // len(predictions)
-        errors = [int(self.errors[r + dy, c + dx]) for dy, dx in NEIGHBOURS[:6]]
-        differences = [prediction - blend for prediction in predictions] + [0, 0]
-        inputs = [bend(difference, scale) for difference in differences[:3]]
-        inputs += [bend(64 * pixel - blend, scale) for pixel in near[:12]]
-        inputs += [bend(error, scale) for error in errors]
-        log_scale = log2(scale)
+    @staticmethod
+    def _near(array: np.ndarray, y: int, x: int, count: int) -> list[int]:
+        return [int(array[y + MARGIN + dy, x + MARGIN + dx]) for dy, dx in NEIGHBOURS[:count]]
+
+    def _inputs(self, y: int, x: int, around: Surroundings, forecast: _Forecast) -> list[int]:
+        """The 64 inputs of the network."""
+        log2, log_scale = self.model.log2, forecast.log_scale
+        b, predictions = forecast.blend, forecast.predictions
+        p, activity = around.p, around.activity
+        errors = self._near(self.errors, y, x, 10)
 
         def against(value: int) -> int:
-            return (log2(value) - log_scale) >> 4
+            return clip((log2(value) - log_scale) >> 4, -127, 127)
 
+        r, c = y + MARGIN, x + MARGIN
         e = np.abs(self.errors)
         wide = int(e[r - 1, c - 3 : c + 4].sum() + e[r - 2, c - 2 : c + 3].sum())
-        west, north, north_west = near[0], near[1], near[2]
-        across = abs(west - north_west) + abs(north - near[5])
-        along = abs(north - north_west) + abs(west - near[4])
-        rest = [
-            min((log_scale - 2304) >> 4, 0),
+        absent = 5 - len(predictions)
+        bent = [prediction - b for prediction in predictions] + [0] * absent
+        bent += [64 * pixel - b for pixel in p[:16]] + errors + [b]
+        inputs = bend(bent, forecast.scale)
+        inputs += [
+            clip(min((log_scale - 2304) >> 4, 0), -127, 0),
             against(16 * activity // 10 + 16),
             against((abs(errors[0]) + abs(errors[1])) // 2 + 4),
             against(wide // 12 + 4),
-            against(abs(predictions[0] - predictions[-1]) + 4),
-            ((blend & 63) - 32) * 3,
-            12 * sum(value == values[0] for value in values[1:10]),
-            against(32 * across + 4),
-            against(32 * along + 4),
-            against(max(abs(error) for error in errors) + 4),
-            40 * (len(predictions) - 2),
+            against(max(predictions) - min(predictions) + 4),
+            (b % 64 - 32) * 3,
+            12 * sum(value == around.v[0] for value in around.v[1:10]),
+            against(32 * (abs(p[0] - p[2]) + abs(p[1] - p[5])) + 4),
+            against(32 * (abs(p[1] - p[2]) + abs(p[0] - p[4])) + 4),
+            against(max(abs(error) for error in errors[:6]) + 4),
         ]
-        return inputs + [_clip(value, -127, 127) for value in rest]
+        inputs += [against((miss >> 3) + 4) for miss in forecast.recent] + [-127] * absent
+        inputs += [min(log2(y * self.width + x + 1) >> 5, 127)]
+        if self.reference is None:
+            return inputs + [0] * 16
+        bent = [16 * value + 16 * around.m4 - b for value in around.w[:11]] + [64 * around.here - b]
+        inputs += bend(bent, forecast.scale)
+        apart = sum(abs(v - u) for v, u in zip(around.v[:10], around.u, strict=True))
+        reference_activity = sum(abs(u) for u in around.u)
+        inputs += [against(16 * apart // 10 + 16), 127, against(16 * reference_activity // 10 + 16), 0]
+        return inputs
 
     # -------------------------------------------------------------------------------- one coded pixel
-    def _coded_pixel(
-        self, y: int, x: int, near: list[int], values: list[int], m4: int, activity: int
-    ) -> tuple[int, int, int]:
-        """Pixel, error of the blend, final error."""
+    def _coded_pixel(self, y: int, x: int, around: Surroundings) -> int:
         r, c = y + MARGIN, x + MARGIN
-        online, step = self.online, 2 * self.bound + 1
-        predictions = self._predict(y, x, values, m4, activity)
-        blend = sum(predictions) // len(predictions)
-        scale = self._scale(r, c)
-        inputs = self._inputs(r, c, near, values, activity, predictions, scale)
+        online, step = self.online, self.step
+        forecast = self._forecast(y, x, around)
+        scale = forecast.scale
+        inputs = self._inputs(y, x, around, forecast)
         outputs = self.model.network(inputs, self.modulation)
-        mean = blend + ((_clip(outputs[0], -768, 768) * scale) >> 8)
-        log_scale = self.model.log2(scale) + _clip(outputs[1], -768, 768)
-        tail = _clip((outputs[2] + 128) >> 8, 0, 7)
+        mean = forecast.blend + ((clip(outputs[0], -768, 768) * scale) >> 8)
+        log_scale = forecast.log_scale + clip(outputs[1], -768, 768)
+        tail = clip((outputs[2] + 128) >> 8, 0, 7)
 
-        recent = [int(self.finals[r + dy, c + dx]) for dy, dx in NEIGHBOURS[:4]] + [inputs[0], inputs[15]]
-        class_before = (log_scale - 1536 - self.log_step + 1280) >> 6
-        bias_context = self._bias_context(
-            int(self.errors[r, c - 1]), int(self.errors[r - 1, c]), scale, class_before
-        )
+        recent = [*self._near(self.finals, y, x, 4), inputs[0], inputs[21]]
+        class_before = (log_scale - 256 - self.log_step) >> 6
+        west, north = self._near(self.errors, y, x, 2)
+        bias_context = self._bias_context(west, north, scale, class_before)
         shift = online.correction(recent) + (online.bias[bias_context] >> 16)
-        mean = _clip(mean + ((shift * scale) >> 6), 0, 64 * self.peak)
-        ratio = inputs[23]
+        mean = clip(mean + ((shift * scale) >> 6), 0, 64 * self.peak)
+        ratio = inputs[34]
         ratio_class = 0 if ratio < -6 else 1 if ratio < 6 else 2 if ratio < 16 else 3
-        scale_context = 4 * (_clip(class_before, 0, 33) // 2) + ratio_class
+        scale_context = 4 * (clip(class_before, 0, 33) // 2) + ratio_class
         log_scale += (online.scale[scale_context] + online.scale_all) >> 16
-        scale_class = _clip((log_scale - 1536 - self.log_step + 1280) >> 6, 0, 87)
+        scale_class = clip((log_scale - 256 - self.log_step) >> 6, 0, 87)
         low = 0
         if scale_class > 31:
             low = (scale_class - 28) >> 2
@@ -351,10 +307,14 @@ class _Walk:
         if symbol == ESCAPE:
             pixel = self.stream.raw(self.peak.bit_length())
         else:
-            pixel = centre + ((symbol - 127) << low | self.stream.raw(low)) * step
-        pixel = _clip(pixel, 0, self.peak)
+            pixel = centre + (((symbol - 127) << low) + self.stream.raw(low)) * step
+        pixel = clip(pixel, 0, self.peak)
 
-        rest = _clip(64 * (64 * pixel - mean) // scale, -512, 512)
+        rest = clip(64 * (64 * pixel - mean) // scale, -512, 512)
+        self.pixels[r, c] = pixel
+        self.errors[r, c] = 64 * pixel - forecast.blend
+        self.finals[r, c] = clip(rest + shift, -255, 255)
+        self.predictors.misses[r, c] = [abs(64 * pixel - prediction) for prediction in forecast.predictions]
         online.update_filter(recent, rest)
         online.update_bias(bias_context, rest)
         slope = 512
@@ -363,11 +323,18 @@ class _Walk:
             narrower = int(self.model.frequencies[max(scale_class - 1, 0), fraction, tail, symbol])
             slope = self.model.log2(max(wider, 1)) - self.model.log2(max(narrower, 1))
         online.update_scale(scale_context, slope)
-        return pixel, 64 * pixel - blend, _clip(rest + shift, -255, 255)
+        return pixel
 
     @staticmethod
     def _bias_context(west: int, north: int, scale: int, scale_class: int) -> int:
         def sign(error: int) -> int:
             return 0 if 2 * error < -scale else 2 if 2 * error > scale else 1
 
-        return (3 * sign(west) + sign(north)) * 6 + _clip((scale_class - 4) // 5, 0, 5)
+        return (3 * sign(west) + sign(north)) * 6 + clip((scale_class - 4) // 5, 0, 5)
+
+
+def bend(values: list[int], scale: int) -> list[int]:
+    """Values over the scale, squeezed into -127..127; float32, and exact up to there: all are below 2^24."""
+    t = np.array(values).astype(np.float32) * (np.float32(0.25) / np.float32(scale))
+    bent = np.trunc(np.float32(127.0) * (t / (np.float32(1.0) + np.abs(t))))
+    return [int(value) for value in bent]

@@ -1,4 +1,4 @@
-"""Integer tables of a model: logarithm, companding, and the CDFs of the pixel distributions.
+"""Integer tables of a model: logarithm, and the CDFs of the pixel distributions.
 
 They are computed once, in floating point, when a model is exported, and travel inside the model as
 integers. The decoder never computes them, so no libm has a say in decoding.
@@ -36,12 +36,6 @@ def tail_weight(tail_class: np.ndarray | float) -> np.ndarray:
 def log_table() -> np.ndarray:
     """(256,) int32: log2(1 + i/256) in 1/256, rounded."""
     return np.floor(256.0 * np.log2(1.0 + np.arange(256) / 256.0) + 0.5).astype(np.int32)
-
-
-def compand_table() -> np.ndarray:
-    """(1024,) int32: 33 * asinh(x / 48), rounded, at most 127: linear near zero, then logarithmic."""
-    bent = np.floor(33.0 * np.arcsinh(np.arange(1024) / 48.0) + 0.5)
-    return np.minimum(bent, 127).astype(np.int32)
 
 
 def _logistic(x: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 TILE_ROWS = 256
 TILE_COLUMNS = 256
-METHODS = ("neural", "jpegls", "constant", "raw")
+METHODS = ("neural", "jpegls", "constant", "raw", "neighbour")
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,15 @@ class TileContext:
 
     ``peak``: the largest value of the whole plane (0..65535). ``bound``: 0 when the tile must come back
     exactly, else the largest allowed difference, in plane units. ``effort``: one of EFFORTS. ``model``:
-    needed by the neural contender only.
+    needed by the learned contenders only. ``reference``: int32 (h + 8, w + 8), the plane of the frame before
+    around this tile (`features.framed`) in this plane's units, where the tile may refer to it.
     """
 
     peak: int
     bound: int
     effort: str
     model: Model | None
+    reference: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ from dicomnn.version import library_version
 
 Progress = Callable[[int, int], None]
 UNKNOWN_DIGEST = "0" * 64
+GROUP_AT_MAX = 8
+"""Frames in a group at effort max: each may refer to the frame before; reading one may take so many."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ def _code(
         profile=coder.profile,
         model=coder.model,
         effort=coder.effort,
+        group=GROUP_AT_MAX if coder.effort == "max" else 0,
         threads=coder.threads,
         progress=encoded,
     )

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dicomnn.codec import tables
-from dicomnn.codec.contenders import neural
+from dicomnn.codec import tables, tile_coder
 from dicomnn.codec.model import CODE_LENGTH, CODE_LIMIT, CODE_SYMBOLS, Model, check_bounds, to_bytes
 
 from .network import TileCodec
@@ -25,7 +24,7 @@ def integers(tensor: torch.Tensor, one: float, dtype: type = np.int64) -> np.nda
 
 
 def weight_integers(tensor: torch.Tensor) -> np.ndarray:
-    return np.clip(integers(tensor, WEIGHT_ONE), -1023, 1023)
+    return np.clip(integers(tensor, WEIGHT_ONE), -2047, 2047)
 
 
 def code_frequencies(codes: np.ndarray) -> np.ndarray:
@@ -45,7 +44,6 @@ def arrays_of(network: TileCodec, codes: np.ndarray) -> dict[str, np.ndarray]:
     cdfs = tables.cdf_tables().astype(np.int64)
     out: dict[str, np.ndarray] = {
         "log": tables.log_table(),
-        "compand": tables.compand_table(),
         "frequencies": np.diff(cdfs, axis=-1),
         "code_frequencies": code_frequencies(codes),
         "causal1": weight_integers(causal.first.weight).T,
@@ -71,7 +69,7 @@ def export(network: TileCodec, codes: np.ndarray, about: dict[str, Any]) -> Mode
     """The model of a network, parsed back from its own bytes with every check and the self-test run."""
     arrays = arrays_of(network, codes)
     bare = Model.from_bytes(to_bytes(arrays, about))
-    return Model.from_bytes(to_bytes(arrays, {**about, "fingerprint": neural.fingerprint(bare)}))
+    return Model.from_bytes(to_bytes(arrays, {**about, "fingerprint": tile_coder.fingerprint(bare)}))
 
 
 def release(model: Model, folder: Path, curves: list[dict[str, Any]], card: str) -> Path:
@@ -98,7 +96,7 @@ def release(model: Model, folder: Path, curves: list[dict[str, Any]], card: str)
 def load_checkpoint(path: Path) -> tuple[TileCodec, dict[str, Any]]:
     """Network and state of a run's checkpoint.pt (tensors only; nothing is unpickled)."""
     state = torch.load(path, weights_only=True)
-    network = TileCodec(state["width"])
+    network = TileCodec()
     network.load_state_dict(state["network"])
     return network.eval(), state
 

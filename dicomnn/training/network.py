@@ -11,10 +11,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from dicomnn.codec.causal import INPUTS, WIDTH_1, WIDTH_2
 from dicomnn.codec.features import MAP_CHANNELS
 
 WEIGHT_STEP = 1.0 / 512
-WEIGHT_LIMIT = 2.0 - WEIGHT_STEP
+WEIGHT_LIMIT = 4.0 - WEIGHT_STEP
 INPUT_STEP = 1.0 / 16
 ACTIVATION_STEP = 1.0 / 32
 ACTIVATION_LIMIT = 255 * ACTIVATION_STEP
@@ -68,56 +69,58 @@ class TileEncoder(nn.Module):
 
 
 class CodeDecoder(nn.Module):
-    """(B, 16) symbols -> (B, 4, H) scale and shift of both hidden layers."""
+    """(B, 16) symbols -> scale and shift (B, H1), (B, H1), (B, H2), (B, H2) of both hidden layers."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.first = nn.Linear(CODE_LENGTH, 32)
-        self.second = nn.Linear(32, 4 * width)
-        self.width = width
+        self.second = nn.Linear(32, 2 * (WIDTH_1 + WIDTH_2))
         with torch.no_grad():
             self.second.weight.mul_(0.1)
             self.second.bias.zero_()
 
-    def forward(self, code: torch.Tensor) -> torch.Tensor:
+    def forward(self, code: torch.Tensor) -> tuple[torch.Tensor, ...]:
         h = hidden(nn.functional.linear(code, weight(self.first.weight), self.first.bias))
         m = nn.functional.linear(h, weight(self.second.weight), self.second.bias)
-        m = m.view(-1, 4, self.width)
-        scale = torch.clamp(floored(m[:, 0::2], 1.0 / 64), -0.75, 0.75)
-        shift = floored(m[:, 1::2], ACTIVATION_STEP)
-        return torch.stack([scale[:, 0], shift[:, 0], scale[:, 1], shift[:, 1]], 1)
+        scale1, shift1, scale2, shift2 = torch.split(m, [WIDTH_1, WIDTH_1, WIDTH_2, WIDTH_2], 1)
+        return (
+            torch.clamp(floored(scale1, 1.0 / 64), -0.75, 0.75),
+            floored(shift1, ACTIVATION_STEP),
+            torch.clamp(floored(scale2, 1.0 / 64), -0.75, 0.75),
+            floored(shift2, ACTIVATION_STEP),
+        )
 
 
 class CausalNetwork(nn.Module):
-    """(B, N, 32) integer inputs and (B, 4, H) modulation -> (B, N, 3) outputs in 1/256 steps."""
+    """(B, N, 64) integer inputs and a modulation -> (B, N, 3) outputs in 1/256 steps."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Linear(32, width)
-        self.second = nn.Linear(width, width)
-        self.third = nn.Linear(width, 3)
+        self.first = nn.Linear(INPUTS, WIDTH_1)
+        self.second = nn.Linear(WIDTH_1, WIDTH_2)
+        self.third = nn.Linear(WIDTH_2, 3)
         with torch.no_grad():
+            self.first.weight.mul_(0.5)
             self.third.weight.mul_(0.1)
             self.third.bias.copy_(torch.tensor([0.0, 0.0, 3.0]))
 
-    def forward(self, inputs: torch.Tensor, modulation: torch.Tensor) -> torch.Tensor:
-        m = modulation.unsqueeze(2)
+    def forward(self, inputs: torch.Tensor, modulation: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        scale1, shift1, scale2, shift2 = (m.unsqueeze(1) for m in modulation)
         x = nn.functional.linear(inputs * INPUT_STEP, weight(self.first.weight), self.first.bias)
-        x = hidden(floored(x + m[:, 1], ACTIVATION_STEP) * (1 + m[:, 0]))
+        x = hidden(floored(x + shift1, ACTIVATION_STEP) * (1 + scale1))
         x = nn.functional.linear(x, weight(self.second.weight), self.second.bias)
-        x = hidden(floored(x + m[:, 3], ACTIVATION_STEP) * (1 + m[:, 2]))
+        x = hidden(floored(x + shift2, ACTIVATION_STEP) * (1 + scale2))
         return floored(nn.functional.linear(x, weight(self.third.weight), self.third.bias), 1.0 / 256)
 
 
 class TileCodec(nn.Module):
     """Autoencoder of the tile code and the causal network that it modulates."""
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.width = width
         self.encoder = TileEncoder()
-        self.decoder = CodeDecoder(width)
-        self.causal = CausalNetwork(width)
+        self.decoder = CodeDecoder()
+        self.causal = CausalNetwork()
 
     def forward(
         self, maps: torch.Tensor, inputs: torch.Tensor, use_code: torch.Tensor

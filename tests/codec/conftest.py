@@ -7,11 +7,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dicomnn.codec.model import CODE_LENGTH, CODE_SYMBOLS, Model, to_bytes
-from dicomnn.codec.tables import cdf_tables, compand_table, log_table
+from dicomnn.codec.causal import INPUTS, WIDTH_1, WIDTH_2
+from dicomnn.codec.model import CODE_LENGTH, CODE_SYMBOLS, MODULATIONS, Model, to_bytes
+from dicomnn.codec.tables import cdf_tables, log_table
 
 
-def made_model_bytes(seed: int, width: int = 16) -> bytes:
+def made_model_bytes(seed: int) -> bytes:
     """Bytes of a model with random weights."""
     rng = np.random.default_rng(seed)
 
@@ -23,19 +24,18 @@ def made_model_bytes(seed: int, width: int = 16) -> bytes:
     code[:, 3] += 65536 - code.sum(axis=1)
     arrays = {
         "log": log_table(),
-        "compand": compand_table(),
         "frequencies": np.diff(cdf_tables().astype(np.int64), axis=-1),
         "code_frequencies": code,
-        "causal1": integers(40, 32, width),
-        "causal1_bias": integers(2000, width),
-        "causal2": integers(40, width, width),
-        "causal2_bias": integers(2000, width),
-        "causal3": integers(2, width, 3),
+        "causal1": integers(40, INPUTS, WIDTH_1),
+        "causal1_bias": integers(2000, WIDTH_1),
+        "causal2": integers(40, WIDTH_1, WIDTH_2),
+        "causal2_bias": integers(2000, WIDTH_2),
+        "causal3": integers(2, WIDTH_2, 3),
         "causal3_bias": np.array([0, 0, 64 * 512]),
         "decoder1": integers(60, CODE_LENGTH, inner),
         "decoder1_bias": integers(200, inner),
-        "decoder2": integers(30, inner, 4 * width),
-        "decoder2_bias": integers(200, 4 * width),
+        "decoder2": integers(30, inner, MODULATIONS),
+        "decoder2_bias": integers(200, MODULATIONS),
         "encoder1": integers(30, channels[0], 4, 5, 5),
         "encoder1_bias": integers(500, channels[0]),
         "encoder2": integers(60, channels[1], channels[0], 3, 3),

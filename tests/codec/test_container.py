@@ -28,24 +28,28 @@ from dicomnn.errors import (
 )
 
 LOSSLESS = Profile("lossless")
+KIND, DEPTH, GROUP, BOUND, ROWS, FRAMES, TABLES_LENGTH = 5, 6, 7, 8, 10, 14, 18
+"""Offsets in the fixed header (docs/format.md)."""
 
 
 def small_payload(model: Model) -> bytes:
-    """Three frames of two tiles with all there is: neural, jpegls, constant, raw; a side plane; packing."""
+    """Four frames of two tiles with all there is: every method, a side plane, packing, a group."""
     rng = np.random.default_rng(0)
     sample_format = SampleFormat(16, 12, 11, False)
-    frames = np.zeros((3, 5, 260), np.uint16)
+    frames = np.zeros((4, 5, 260), np.uint16)
     noise = rng.normal(0, 1, (5, 256))
     for axis in (0, 1, 0, 1):
         noise = noise + np.roll(noise, 1, axis)
     frames[0, :, :256] = 2000 + 6 * noise
     frames[0, :, 256:] = 5
-    frames[1] = rng.integers(0, 3, (5, 260)) * 1000
-    frames[2] = np.add.outer(np.arange(5), np.arange(260) // 3)
-    frames[2] |= ((rng.random((5, 260)) < 0.1) * 0x8000).astype(np.uint16)
-    payload = bytes(encode(frames, sample_format, profile=LOSSLESS, model=model))
+    frames[1, :, :256] = frames[0, :, :256] + rng.integers(0, 2, (5, 256))
+    frames[1, :, 256:] = 5
+    frames[2] = rng.integers(0, 3, (5, 260)) * 1000
+    frames[3] = np.add.outer(np.arange(5), np.arange(260) // 3)
+    frames[3] |= ((rng.random((5, 260)) < 0.1) * 0x8000).astype(np.uint16)
+    payload = bytes(encode(frames, sample_format, profile=LOSSLESS, model=model, group=4))
     header = read_header(payload)
-    assert set(header.tile_methods) == {0, 1, 2, 3} and header.side_frames.tolist() == [2]
+    assert set(header.tile_methods) == set(range(len(METHODS))) and header.side_frames.tolist() == [3]
     assert parse(memoryview(payload)).tables
     return payload
 
@@ -75,7 +79,7 @@ def with_header(payload: bytes, offset: int, replacement: bytes) -> bytes:
     """The payload with changed header or table bytes and a header checksum that is right again."""
     changed = bytearray(payload)
     changed[offset : offset + len(replacement)] = replacement
-    end = FIXED.size + struct.unpack_from("<I", payload, 28)[0]
+    end = FIXED.size + struct.unpack_from("<I", payload, TABLES_LENGTH)[0]
     changed[end : end + 4] = crc32c(bytes(changed[:end])).to_bytes(4, "little")
     return bytes(changed)
 
@@ -110,7 +114,9 @@ def test_damage_stays_in_its_tile(payload: bytes, models: Callable[[str], Model]
     broken = bytearray(payload)
     broken[int(layout.offsets[0])] ^= 1
     whole = decode(payload, models)
-    assert np.array_equal(decode_frame(broken, models, 1), whole[1])
+    assert np.array_equal(decode_frame(broken, models, 2), whole[2])
+    with pytest.raises(PayloadCorrupt, match="frame 0 tile 0"):
+        decode_frame(broken, models, 1)  # it refers to the frame before
     assert np.array_equal(decode_region(broken, models, 0, 0, 256, 5, 4), whole[0, :, 256:])
     with pytest.raises(PayloadCorrupt):
         decode_region(broken, models, 0, 3, 250, 2, 8)
@@ -182,11 +188,11 @@ def test_tiles_swapped_together_with_their_table_entries_fail_the_digest(
 @pytest.mark.parametrize("fix_checksum", [True, False])
 def test_enormous_claims_are_refused_before_anything_is_allocated(payload: bytes, fix_checksum: bool) -> None:
     claims = struct.pack("<2H", 65535, 65535)
-    huge = bytearray(with_header(payload, 14, claims)) if fix_checksum else bytearray(payload)
-    huge[14:18] = claims
-    huge[24:28] = (10000).to_bytes(4, "little")
+    huge = bytearray(payload)
+    huge[ROWS : ROWS + 4] = claims
+    huge[FRAMES : FRAMES + 4] = (10000).to_bytes(4, "little")
     if fix_checksum:
-        huge = bytearray(with_header(bytes(huge), 24, bytes(huge[24:28])))
+        huge = bytearray(with_header(bytes(huge), ROWS, claims))
     tracemalloc.start()
     with pytest.raises(PayloadImplausible):
         read_header(bytes(huge))
@@ -206,6 +212,7 @@ def test_an_image_of_constant_tiles_too_large_for_dicom_is_refused_though_its_ta
             sample_format=SampleFormat(8, 8, 7, False),
             frames=2,
             grid=grid,
+            group=0,
             pixel_digest=bytes(32),
             value_planes=[plane, plane],
             side_planes={},
@@ -216,14 +223,14 @@ def test_an_image_of_constant_tiles_too_large_for_dicom_is_refused_though_its_ta
 
 
 def test_claims_that_their_tables_cannot_hold_are_refused(payload: bytes) -> None:
-    for frames in (4, 40, 200_000):
+    for frames in (5, 40, 200_000):
         with pytest.raises(PayloadImplausible):
-            read_header(with_header(payload, 24, frames.to_bytes(4, "little")))
+            read_header(with_header(payload, FRAMES, frames.to_bytes(4, "little")))
 
 
 def test_a_newer_version_and_unknown_features_say_that_a_newer_dicomnn_is_needed(payload: bytes) -> None:
-    table = int(parse(memoryview(payload)).offsets[0]) - 4 - 8 * 8
-    for offset, value in ((4, 2), (11, 1), (22, 1), (FIXED.size + 4, 0x40), (table + 3, len(METHODS))):
+    table = int(parse(memoryview(payload)).offsets[0]) - 4 - 8 * 10
+    for offset, value in ((4, 3), (KIND, 0x40), (FIXED.size + 4, 0x40), (table + 3, len(METHODS))):
         with pytest.raises(UnsupportedFormatVersion) as caught:
             read_header(with_header(payload, offset, bytes([value])))
         assert "newer" in caught.value.cure
@@ -233,16 +240,15 @@ def test_a_newer_version_and_unknown_features_say_that_a_newer_dicomnn_is_needed
     ("offset", "value"),
     [
         (0, b"X"),
-        (5, b"\0"),
-        (5, b"\3"),
-        (6, b"\3"),
-        (7, b"\2"),
-        (8, b"\x0c"),
-        (9, b"\0"),
-        (10, b"\x03"),
-        (12, b"\1\0"),
-    ]
-    + [(14, b"\0\0"), (FIXED.size + 4, b"\3")],
+        (KIND, b"\x20"),  # keep is no profile of a payload
+        (KIND, b"\x2d"),  # there is no fourth effort
+        (DEPTH, b"\x0b"),
+        (GROUP, b"\1"),
+        (GROUP, b"\0"),  # a tile refers to a frame before that no group has
+        (BOUND, b"\1\0"),
+        (ROWS, b"\0\0"),
+        (FIXED.size + 4, b"\3"),
+    ],
 )
 def test_header_fields_outside_of_their_range_are_refused(payload: bytes, offset: int, value: bytes) -> None:
     with pytest.raises(PayloadError) as caught:
@@ -251,7 +257,7 @@ def test_header_fields_outside_of_their_range_are_refused(payload: bytes, offset
 
 
 def test_a_tile_longer_than_its_pixels_is_refused(payload: bytes) -> None:
-    table = int(parse(memoryview(payload)).offsets[0]) - 4 - 8 * 8
+    table = int(parse(memoryview(payload)).offsets[0]) - 4 - 8 * 10
     with pytest.raises(PayloadImplausible):
         read_header(with_header(payload, table, (200_000).to_bytes(3, "little")))
 
@@ -272,7 +278,7 @@ def test_random_bytes_with_right_checksums_decode_or_give_typed_errors(
                 rubbish[int(rng.integers(0, len(rubbish)))] = int(rng.integers(0, 256))
         changed = payload[:start] + bytes(rubbish) + payload[stop:]
         entry = table + 8 * number
-        method = payload[entry + 3] if rng.random() < 0.7 else int(rng.integers(0, 4))
+        method = payload[entry + 3] if rng.random() < 0.7 else int(rng.integers(0, len(METHODS)))
         replacement = (
             bytes(payload[entry : entry + 3]) + bytes([method]) + crc32c(rubbish).to_bytes(4, "little")
         )

@@ -164,5 +164,6 @@ def test_the_reference_needs_neither_torch_nor_numba_nor_any_other_part_of_the_c
         "dicomnn.codec.reference_jpegls",
         "dicomnn.codec.reference_model",
         "dicomnn.codec.reference_neural",
+        "dicomnn.codec.reference_predict",
         "dicomnn.errors",
     }

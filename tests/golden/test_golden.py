@@ -15,7 +15,8 @@ from dicomnn.codec.payload import VERSION, parse
 from dicomnn.codec.tiles import METHODS
 
 HERE = Path(__file__).resolve().parent
-VERSIONS = range(1, VERSION + 1)
+VERSIONS = range(2, VERSION + 1)
+"""Version 1 was never released."""
 CASES = [
     (version, name)
     for version in VERSIONS

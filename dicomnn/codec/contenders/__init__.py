@@ -2,8 +2,7 @@
 
 ``METHOD`` (number in the payload), ``NAME``, ``applies(tile, context)``, ``encode(tile, context)``,
 ``decode(data, shape, context)``. ``encode`` gives None where the method turns out not to work for this tile.
-A contender that is faster on many tiles at once may add ``encode_many(tiles, context, threads)`` and
-``decode_many(datas, shapes, context, threads)``.
+The kernels release the interpreter's lock, so tiles go side by side in threads.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from typing import Protocol, cast
 
 import numpy as np
 
+from dicomnn.codec.parallel import in_order
 from dicomnn.codec.tiles import METHODS, TileContext
-from dicomnn.errors import CodecError
 
-NEURAL, JPEGLS, CONSTANT, RAW = range(len(METHODS))
+NEURAL, JPEGLS, CONSTANT, RAW, NEIGHBOUR = range(len(METHODS))
 
 
 class Contender(Protocol):
@@ -45,31 +44,29 @@ def is_available(method: int) -> bool:
 
 
 def encode_many(
-    method: int, tiles: Sequence[np.ndarray], context: TileContext, threads: int
+    method: int, tiles: Sequence[np.ndarray], contexts: Sequence[TileContext], threads: int
 ) -> list[bytes | None]:
-    """Each tile coded by one method; None where it does not apply or does not work."""
+    """Each tile coded by one method, side by side; None where it does not apply or does not work."""
     module = contender(method)
-    together = getattr(module, "encode_many", None)
-    if together is None:
-        return [module.encode(tile, context) if module.applies(tile, context) else None for tile in tiles]
-    coded: list[bytes | None] = [None] * len(tiles)
-    chosen = [number for number, tile in enumerate(tiles) if module.applies(tile, context)]
-    if chosen:
-        results = together([tiles[number] for number in chosen], context, threads)
-        for number, data in zip(chosen, results, strict=True):
-            coded[number] = data
-    return coded
+
+    def work(number: int, _: int) -> bytes | None:
+        tile, context = tiles[number], contexts[number]
+        return module.encode(tile, context) if module.applies(tile, context) else None
+
+    return list(in_order(len(tiles), work, tiles_each=1, threads=threads))
 
 
 def decode_many(
-    method: int, datas: Sequence[bytes], shapes: Sequence[tuple[int, int]], context: TileContext, threads: int
+    method: int,
+    datas: Sequence[bytes],
+    shapes: Sequence[tuple[int, int]],
+    contexts: Sequence[TileContext],
+    threads: int,
 ) -> list[np.ndarray]:
-    """Tiles (uint16) of one method. Raises what the contender raises; which tile it was, it need not know."""
+    """Tiles (uint16) of one method, side by side. Raises what the contender raises."""
     module = contender(method)
-    together = getattr(module, "decode_many", None)
-    if together is None:
-        return [module.decode(data, shape, context) for data, shape in zip(datas, shapes, strict=True)]
-    tiles: list[np.ndarray] = together(datas, shapes, context, threads)
-    if len(tiles) != len(datas):
-        raise CodecError(f"The contender {module.NAME} returned {len(tiles)} tiles for {len(datas)}.")
-    return tiles
+
+    def work(number: int, _: int) -> np.ndarray:
+        return module.decode(datas[number], shapes[number], contexts[number])
+
+    return list(in_order(len(datas), work, tiles_each=1, threads=threads))
