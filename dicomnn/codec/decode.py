@@ -159,9 +159,7 @@ def decode_plane_tiles(
     The encoder calls it too, where it must know what the decoder will see. ``names`` are what errors call the
     tiles.
     """
-    table = None
-    if record.table is not None:
-        table = packing.read_table(*record.table, record.peak + 1)
+    table = _table_of(record)
     highest = record.minimum + (record.peak if table is None else int(table[-1]))
     if highest > 0xFFFF:
         raise PayloadCorrupt("A plane record claims values of more than 16 bits.")
@@ -175,6 +173,10 @@ def decode_plane_tiles(
                 raise PayloadCorrupt(f"{names[number]} decodes to impossible values.", where=names[number])
             values[number] = (tile if table is None else table[tile]) + np.uint16(record.minimum)
     return values
+
+
+def _table_of(record: PlaneRecord) -> np.ndarray | None:
+    return None if record.table is None else packing.read_table(*record.table, record.peak + 1)
 
 
 def _decode_method(
@@ -205,12 +207,22 @@ def _decode_method(
 
 
 def with_references(
-    context: TileContext, before: np.ndarray | None, minimum: int, grid: Grid, tiles: Iterable[int]
+    context: TileContext,
+    before: np.ndarray | None,
+    minimum: int,
+    used: np.ndarray | None,
+    grid: Grid,
+    tiles: Iterable[int],
 ) -> list[TileContext]:
-    """The context of each of ``tiles``, with the values of the frame before around it, less ``minimum``."""
+    """The context of each of ``tiles``, with the frame before around it, in the units of this plane.
+
+    ``before``: that frame's values; ``used``: this plane's packing table, or None.
+    """
     if before is None:
         return [context for _ in tiles]
     plane = before.astype(np.int32) - minimum
+    if used is not None:
+        plane = np.searchsorted(used, plane).astype(np.int32)
     return [replace(context, reference=framed(plane, *grid.window(tile))) for tile in tiles]
 
 
@@ -310,7 +322,7 @@ def _plane(
         effort=header.effort,
         model=models(_model_id(header)) if needs_model else None,
     )
-    contexts = with_references(context, before, record.minimum, grid, tiles)
+    contexts = with_references(context, before, record.minimum, _table_of(record), grid, tiles)
     names = [name_of(frame, tile) for tile in tiles]
     values = np.empty((window[0].stop - window[0].start, window[1].stop - window[1].start), np.uint16)
     for tile, pixels in zip(tiles, decode_plane_tiles(record, contexts, coded, names, threads), strict=True):

@@ -176,7 +176,7 @@ def _encode_frame(
     # What a bounded tile decodes to is known by decoding it only.
     record = value_plane.record
     context = TileContext(record.peak, profile.bound, effort, model)
-    contexts = with_references(context, before, record.minimum, grid, range(grid.count))
+    contexts = with_references(context, before, record.minimum, None, grid, range(grid.count))
     coded = [(tile.method, tile.data, grid.shape(place)) for place, tile in enumerate(value_plane.tiles)]
     decoded = np.empty_like(values)
     for place, tile in enumerate(decode_plane_tiles(record, contexts, coded, names, threads)):
@@ -204,7 +204,7 @@ def _encode_plane(
     plane = values - np.uint16(minimum)
     context = TileContext(int(plane.max()), context.bound, context.effort, context.model)
     tiles = grid.cut(plane)
-    table = None
+    table = used = None
     known: list[bytes | None] | None = None
     if context.bound == 0:
         used = packing.used_values(plane)
@@ -212,8 +212,9 @@ def _encode_plane(
             table, tiles, known = _pack_if_smaller(plane, tiles, used, grid, context)
             if table is not None:
                 context = TileContext(used.size - 1, 0, context.effort, context.model)
-    # A packed plane has other units than the one before.
-    contexts = with_references(context, None if table else before, minimum, grid, range(grid.count))
+    contexts = with_references(
+        context, before, minimum, used if table else None, grid, range(grid.count)
+    )
     coded: list[CodedTile] = []
     for start in range(0, len(tiles), TILES_AT_ONCE):
         stop = min(start + TILES_AT_ONCE, len(tiles))

@@ -263,7 +263,7 @@ def parse(payload: memoryview) -> Layout:
     methods = (tiles["length"] >> _LENGTH_BITS).astype(np.uint8)
     lengths = (tiles["length"] & ((1 << _LENGTH_BITS) - 1)).astype(np.int64)
     _check_tiles(methods, lengths, planes, grid)
-    _check_references(methods, planes, table_of, frames, grid, group)
+    _check_references(methods, frames, grid, group)
     offsets = np.concatenate(([0], np.cumsum(lengths))) + data_start
     side_frames = np.flatnonzero(planes["flags"][:frames] & _HAS_SIDE)
     side_plane_of = np.full(frames, -1, np.int64)
@@ -379,14 +379,11 @@ def _check_tiles(methods: np.ndarray, lengths: np.ndarray, planes: np.ndarray, g
         raise PayloadImplausible("A tile of the payload claims more bytes than its pixels have.")
 
 
-def _check_references(
-    methods: np.ndarray, planes: np.ndarray, table_of: np.ndarray, frames: int, grid: Grid, group: int
-) -> None:
-    """Only value planes that are not packed and not the first of their group may refer to the one before."""
+def _check_references(methods: np.ndarray, frames: int, grid: Grid, group: int) -> None:
+    """Only value planes that are not the first of their group may refer to the one before."""
     refers = (methods.reshape(-1, grid.count) == METHODS.index("neighbour")).any(axis=1)
     if not refers.any():
         return
     numbers = np.flatnonzero(refers)
-    forbidden = (numbers >= frames) | (table_of[numbers] >= 0)
-    if not group or (forbidden | (numbers % group == 0)).any():
+    if not group or ((numbers >= frames) | (numbers % group == 0)).any():
         raise PayloadCorrupt("A plane of the payload refers to a frame that it must not refer to.")

@@ -239,9 +239,11 @@ def _plane_values(
             assert model is not None
             reference = None
             if tile.method == NEIGHBOUR:
-                if before is None or plane.table is not None:
+                if before is None:
                     raise PayloadCorrupt(f"Tile {place} of plane {number} may not refer to another frame.")
                 around = np.pad(before - plane.minimum, 4, mode="edge")
+                if plane.table is not None:
+                    around = np.searchsorted(plane.table, around).astype(np.int64)
                 reference = around[top : top + height + 8, left : left + width + 8]
             pixels = decode_neural(data, height, width, plane.peak, bound, parsed.effort, model, reference)
         elif tile.method == JPEGLS:

@@ -244,8 +244,8 @@ class _Walk:
             return clip((log2(value) - log_scale) >> 4, -127, 127)
 
         r, c = y + MARGIN, x + MARGIN
-        e = np.abs(self.errors)
-        wide = int(e[r - 1, c - 3 : c + 4].sum() + e[r - 2, c - 2 : c + 3].sum())
+        wide = int(np.abs(self.errors[r - 1, c - 3 : c + 4]).sum())
+        wide += int(np.abs(self.errors[r - 2, c - 2 : c + 3]).sum())
         absent = 5 - len(predictions)
         bent = [prediction - b for prediction in predictions] + [0] * absent
         bent += [64 * pixel - b for pixel in p[:16]] + errors + [b]

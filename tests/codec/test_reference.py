@@ -120,7 +120,9 @@ def test_whole_payloads_decode_alike(
         1 << 7
     )
     payload = bytes(
-        encode(frames, sample_format, profile=Profile.parse(profile), model=made_model, effort="fast")
+        encode(
+            frames, sample_format, profile=Profile.parse(profile), model=made_model, effort="fast", group=2
+        )
     )
     assert np.array_equal(
         reference.decode(payload, lambda model_id: made_model.data),

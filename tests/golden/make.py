@@ -36,6 +36,10 @@ def texture(shape: tuple[int, int, int], middle: float, size: float, seed: int) 
     return np.rint(noise + middle).astype(np.int64)
 
 
+GROUPED = "neighbour"
+"""Cases of this name are coded in groups of three frames."""
+
+
 def cases() -> dict[str, tuple[np.ndarray, SampleFormat, str, str]]:
     """Name -> frames (int64 stored values or words), format, profile, effort."""
     rng = np.random.default_rng(0)
@@ -55,6 +59,12 @@ def cases() -> dict[str, tuple[np.ndarray, SampleFormat, str, str]]:
     overlay = texture((2, 16, 24), 900, 9, 3)
     overlay[1] |= (rng.random((16, 24)) < 0.2) * 0x8000
     sparse = np.rint(texture((2, 40, 44), 500, 20, 4) // 3 * 67)
+    stack = texture((1, 20, 44), 700, 60, 6) + texture((5, 20, 44), 0, 3, 7)
+    made["neighbour-lossless-fast"] = (stack, MR, "lossless", "fast")
+    made["neighbour-lossless-default"] = (stack, MR, "lossless", "default")
+    made["neighbour-lossless-max"] = (stack, MR, "lossless", "max")
+    made["neighbour-bounded-3-default"] = (stack, MR, "bounded:3", "default")
+    made["neighbour-packed"] = (stack // 2 * 37, MR, "lossless", "fast")
     made["jpegls-lossless"] = (padded, CT, "lossless", "fast")
     made["jpegls-bounded-4"] = (padded, CT, "bounded:4", "fast")
     made["multi-frame-tiles"] = (mixed, XRAY, "lossless", "default")
@@ -99,7 +109,14 @@ def main() -> None:
             continue
         frames = values.astype(sample_format.dtype)
         payload = bytes(
-            encode(frames, sample_format, profile=Profile.parse(profile), model=model, effort=effort)
+            encode(
+                frames,
+                sample_format,
+                profile=Profile.parse(profile),
+                model=model,
+                effort=effort,
+                group=3 if name.startswith(GROUPED) else 0,
+            )
         )
         words = decode(payload, lambda model_id: model)
         header = read_header(payload)

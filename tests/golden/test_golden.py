@@ -60,5 +60,8 @@ def test_no_golden_case_is_missing_and_each_version_shows_every_method_profile_a
     assert {method for case in index.values() for method in case["methods"]} == set(METHODS)
     assert {case["profile"].split(":")[0] for case in neural} == {"lossless", "bounded"}
     assert {case["effort"] for case in neural} == {"fast", "default", "max"}
+    neighbours = [case for case in index.values() if "neighbour" in case["methods"]]
+    assert {case["effort"] for case in neighbours} == {"fast", "default", "max"}
+    assert {case["profile"].split(":")[0] for case in neighbours} == {"lossless", "bounded"}
     assert any(read_header((folder / name / "payload.bin").read_bytes()).side_frames.size for name in index)
     assert any(parse(memoryview((folder / name / "payload.bin").read_bytes())).tables for name in index)
