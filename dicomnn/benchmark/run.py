@@ -1,0 +1,188 @@
+"""The walk: look through a folder, measure every codec stage by stage, put the figures together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dicomnn.benchmark.folder import Folder, Series, Unit, look
+from dicomnn.benchmark.ours import PREFIX, Variant, the_model
+from dicomnn.benchmark.peers import NEAR, PEERS, THREADED, label_of, peer
+from dicomnn.benchmark.pixels import Look, look_at
+from dicomnn.benchmark.ratios import Row, is_noise, sizes
+from dicomnn.benchmark.speeds import Speed, speed
+from dicomnn.benchmark.stages import Measured, Stage, run_stage
+from dicomnn.codec.profile import Profile
+from dicomnn.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure. `model`: id or path, '' for the newest; `most` frames a series, 0 for all."""
+
+    folder: Path
+    sources: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    most: int = 0
+    efforts: tuple[str, ...] = ("default",)
+    bounds: tuple[int, ...] = ()
+    peers: tuple[str, ...] = PEERS
+    model: str = ""
+    jobs: int = 1
+
+    def variants(self) -> list[Variant]:
+        """Ours: every effort without loss, then within every bound."""
+        profiles = [Profile("lossless"), *(Profile("bounded", bound) for bound in self.bounds)]
+        return [Variant(effort, profile) for profile in profiles for effort in self.efforts]
+
+    def codecs(self) -> list[str]:
+        """Keys of all stages in their order: peers first, because they are quick."""
+        keys = list(self.peers)
+        if "jxl-e7" in self.peers and self.jobs > 1:
+            keys.append(f"{THREADED}{self.jobs}")
+        keys += [f"{NEAR}{bound}" for bound in self.bounds]
+        for key in keys:
+            peer(key)
+        return keys + [Variant.parse(variant.key).key for variant in self.variants()]
+
+
+@dataclass
+class Progress:
+    """What the terminal may show; every part is optional."""
+
+    seen: Callable[[int], None] | None = None
+    stage: Callable[[str, int, int, int], None] | None = None
+    """(label, number from 1, of how many, pixels to do)"""
+    pixels: Callable[[int], None] | None = None
+    """so many more pixels are done"""
+    problem: Callable[[str], None] | None = None
+
+
+@dataclass
+class Result:
+    """All that was measured. `rows` are the series with sizes, `problems` (file, codec, sentence)."""
+
+    settings: Settings
+    folder: Folder
+    rows: list[Row]
+    stages: dict[str, Stage]
+    speeds: dict[str, Speed]
+    problems: list[tuple[str, str, str]]
+    undecodable: list[Look]
+    model_id: str
+    held_out: tuple[str, ...] = ()
+    """Sources of this run that the model's manifest lists as its test set."""
+    looks: dict[str, Look] = field(default_factory=dict)
+
+    def labels(self) -> dict[str, str]:
+        """Names of all codecs for tables, by key."""
+        return {key: name_of(key) for key in self.stages}
+
+
+def name_of(key: str) -> str:
+    """The label of any codec."""
+    return Variant.parse(key).label if key.startswith(PREFIX) else label_of(key)
+
+
+def run(settings: Settings, progress: Progress | None = None) -> Result:
+    """Measure. Raises UsageError (also when nothing in the folder can be measured) and UnknownModel."""
+    progress = progress or Progress()
+    codecs = settings.codecs()
+    model = the_model(settings.model)
+    folder = look(
+        settings.folder,
+        sources=settings.sources,
+        exclude=settings.exclude,
+        most=settings.most,
+        seen=progress.seen,
+    )
+    if not folder.series:
+        raise UsageError(f"nothing below '{settings.folder}' can be coded: {_why(folder)}")
+    looks = _looked(folder, settings, progress)
+    problems: list[tuple[str, str, str]] = []
+    stages: dict[str, Stage] = {}
+    for number, codec in enumerate(codecs, 1):
+        stages[codec] = _stage(codec, number, len(codecs), folder, settings, progress, problems)
+    failed = {name for name, _, _ in problems}
+    rows = [_row(series, stages, looks, failed) for series in folder.series]
+    test = model.about.get("test", [])
+    return Result(
+        settings,
+        folder,
+        [row for row in rows if row.sizes],
+        stages,
+        {codec: speed(stage) for codec, stage in stages.items()},
+        problems,
+        [found for found in looks.values() if found.reason is not None],
+        model.id,
+        tuple(sorted({series.source for series in folder.series} & set(test))),
+        looks,
+    )
+
+
+def _why(folder: Folder) -> str:
+    reasons = {reason: len(items) for reason, items in folder.skipped().items()}
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "there is no file"
+
+
+def _looked(folder: Folder, settings: Settings, progress: Progress) -> dict[str, Look]:
+    """Decode everything once; what cannot be decoded leaves the series."""
+    units = [unit for series in folder.series for unit in series.units]
+    if progress.stage:
+        progress.stage("reading", 0, 0, sum(unit.pixels for unit in units))
+    advance = progress.pixels
+
+    def done(unit: Unit) -> None:
+        if advance is not None:
+            advance(unit.pixels)
+
+    looks = look_at(units, jobs=settings.jobs, done=done)
+    for series in folder.series:
+        series.units = [unit for unit in series.units if looks[unit.name].reason is None]
+    folder.series = [series for series in folder.series if series.units]
+    return looks
+
+
+def _stage(
+    codec: str,
+    number: int,
+    of: int,
+    folder: Folder,
+    settings: Settings,
+    progress: Progress,
+    problems: list[tuple[str, str, str]],
+) -> Stage:
+    units = [unit for series in folder.series for unit in _units_for(codec, series)]
+    if progress.stage:
+        progress.stage(name_of(codec), number, of, sum(unit.pixels for unit in units))
+    pixels = {unit.name: unit.pixels for unit in units}
+
+    def done(stage: Stage, result: Measured) -> None:
+        if progress.pixels is not None:
+            progress.pixels(pixels[result.name])
+        if result.status == "failed":
+            problems.append((result.name, codec, result.detail))
+            if progress.problem is not None:
+                progress.problem(f"{result.name}: {name_of(codec)}: {result.detail}")
+
+    return run_stage(codec, units, jobs=settings.jobs, model=settings.model, done=done)
+
+
+def _units_for(codec: str, series: Series) -> Sequence[Unit]:
+    """Files on which a loss within a bound is forbidden are not measured with one, on either side."""
+    with_loss = codec.startswith(NEAR) or (codec.startswith(PREFIX) and Variant.parse(codec).profile.bound)
+    if not with_loss:
+        return series.units
+    allowed = {item.name for item in series.items if item.bounded}
+    return [unit for unit in series.units if unit.name in allowed]
+
+
+def _row(series: Series, stages: dict[str, Stage], looks: dict[str, Look], failed: set[str]) -> Row:
+    """A file on which any codec failed counts for none."""
+    results = [
+        result for stage in stages.values() for result in stage.results.values() if result.name not in failed
+    ]
+    found = sizes(series, results)
+    bits = [looks[unit.name].bits for unit in series.units]
+    return Row(series, found, is_noise(found.get("jxl-e7"), sum(bits) / len(bits)))
