@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dicomnn.benchmark.slices import Run, slices_of, thin_runs
 from dicomnn.coded.mapping import Mapping
 from dicomnn.dicom.attributes import read_attributes, read_image_pixel
 from dicomnn.dicom.eligibility import judge, reason_of
@@ -43,6 +44,9 @@ class Item:
     frames: int = 0
     rows: int = 0
     columns: int = 0
+    encapsulated: bool = False
+    pixel_bytes: int = 0
+    """Of the Pixel Data element's value as it is stored."""
     bounded: bool = False
     """Whether loss within a bound is allowed for this kind of image."""
 
@@ -74,7 +78,12 @@ class Series:
     scanner: str
     items: list[Item]
     units: list[Unit] = field(default_factory=list)
-    thin: bool = False
+    runs: list[Run] = field(default_factory=list)
+    """Of a CT: its consecutive thin slices, measured or not."""
+
+    @property
+    def thin(self) -> bool:
+        return bool(self.runs)
 
 
 @dataclass
@@ -133,6 +142,10 @@ def look(
     series = _series(items)
     for one in series:
         one.units = _units(one.items, most)
+        if one.group == "CT":
+            one.runs = thin_runs(
+                [place for item in one.items for place in slices_of(item.path, item.name, item.instance)]
+            )
     return Folder(folder, items, series)
 
 
@@ -176,6 +189,7 @@ def _read(plain: Item, mapping: Mapping) -> Item:
     layout = scan(mapping.buffer)
     image, attributes = read_image_pixel(mapping.buffer, layout), read_attributes(mapping.buffer, layout)
     verdict = judge(layout, image, attributes, profile_kind="lossless")
+    kind, pixel_data = syntax(layout.transfer_syntax), layout.pixel_data
     lossy = judge(layout, image, attributes, profile_kind="bounded")
     date = attributes.study_date or attributes.series_date or attributes.acquisition_date or ""
     year = re.match(r"[12][0-9]{3}", date)
@@ -190,11 +204,13 @@ def _read(plain: Item, mapping: Mapping) -> Item:
         modality=(attributes.modality or "").strip().upper(),
         scanner=" ".join(filter(None, (attributes.manufacturer, attributes.manufacturer_model_name))),
         year=year.group() if year else "",
-        syntax=syntax(layout.transfer_syntax).name,
+        syntax=kind.name,
         instance=attributes.instance_number or 0,
         frames=verdict.frames,
         rows=(image.rows if image else None) or 0,
         columns=(image.columns if image else None) or 0,
+        encapsulated=kind.encapsulated,
+        pixel_bytes=pixel_data.end - pixel_data.value_start if pixel_data else 0,
         bounded=lossy.eligible and lossy.profile_kind == "bounded",
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dicomnn.benchmark.folder import Series
+from dicomnn.benchmark.folder import GROUPS, Series
 from dicomnn.benchmark.stages import Measured
 
 RESAMPLES = 10_000
@@ -55,7 +55,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Mean:
-    """Of the ratios of `count` series: `low` and `high` bound the 95 % interval of the mean."""
+    """Of the ratios of `count` series: `low` and `high` bound the 95 % interval of the mean. `payload` is the
+    mean with the payload alone instead of all of ours: what is left is the price of a DICOM object.
+    """
 
     ours: str
     peer: str
@@ -67,6 +69,7 @@ class Mean:
     worst: float
     worst_series: str
     under_one: int
+    payload: float
 
 
 def sizes(series: Series, results: Iterable[Measured]) -> dict[str, Size]:
@@ -102,15 +105,15 @@ def is_noise(size: Size | None, bits: float) -> bool:
 def mean(rows: Sequence[Row], ours: str, peer: str) -> Mean | None:
     """Over the rows where both coded the same files and that are no noise; None without any."""
     found = [
-        (ratio, row.series.key)
+        (ratio, row.series.key, row.sizes[ours].payload / row.sizes[ours].size)
         for row in rows
         if not row.noise and (ratio := row.ratio(ours, peer)) is not None
     ]
     if not found:
         return None
-    ratios = np.array([ratio for ratio, _ in found])
+    ratios = np.array([ratio for ratio, _, _ in found])
     low, high = interval(ratios)
-    worst, worst_series = max(found)
+    worst, worst_series, _ = max(found)
     return Mean(
         ours,
         peer,
@@ -122,6 +125,7 @@ def mean(rows: Sequence[Row], ours: str, peer: str) -> Mean | None:
         worst,
         worst_series,
         int((ratios < 1).sum()),
+        float(np.mean([ratio * part for ratio, _, part in found])),
     )
 
 
@@ -137,9 +141,7 @@ def interval(ratios: np.ndarray) -> tuple[float, float]:
 
 def by_group(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Rows of each group that has any, in the order of the tables. 'thin CT' is a part of CT."""
-    groups = {
-        name: [row for row in rows if row.series.group == name] for name in ("CT", "MR", "X-ray", "other")
-    }
+    groups = {name: [row for row in rows if row.series.group == name] for name in GROUPS}
     table = {
         "CT": groups["CT"],
         "thin CT": [row for row in rows if row.series.thin],

@@ -16,15 +16,17 @@ from dicomnn.benchmark.ours import PREFIX
 from dicomnn.benchmark.peers import NEAR, THREADED
 from dicomnn.benchmark.ratios import Row, by_group, mean
 from dicomnn.benchmark.run import Result
+from dicomnn.benchmark.savings import savings, yearly
 from dicomnn.benchmark.stages import Stage
 from dicomnn.version import library_version
 
+YARDSTICK = "jxl-e7"
 SCHEMA = "dicomnn.bench/1"
 LIBRARIES = ("imagecodecs", "pyjpegls", "numpy", "numba", "torch", "pydicom")
 
 
-def record(result: Result) -> dict[str, Any]:
-    """Plain values, JSON as they are."""
+def record(result: Result, terabytes: float | None = None) -> dict[str, Any]:
+    """Plain values, JSON as they are. `terabytes`: a yearly volume to extrapolate the savings to."""
     return {
         "schema": SCHEMA,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -38,6 +40,7 @@ def record(result: Result) -> dict[str, Any]:
         "series": [_series(row, result.stages) for row in result.rows],
         "summary": {scope: summary(rows) for scope, rows in scopes(result).items()},
         "speeds": {codec: asdict(found) for codec, found in result.speeds.items()},
+        "savings": _savings(result, terabytes),
         "skipped": [
             {"file": item.name, "reason": reason, "detail": item.detail}
             for reason, items in result.folder.skipped().items()
@@ -50,6 +53,19 @@ def record(result: Result) -> dict[str, Any]:
         "failed": [
             {"file": name, "codec": codec, "detail": detail} for name, codec, detail in result.problems
         ],
+    }
+
+
+def _savings(result: Result, terabytes: float | None) -> dict[str, Any] | None:
+    codec = result.preferred
+    if codec is None:
+        return None
+    parts = savings(result, codec)
+    return {
+        "codec": codec,
+        "folder": [asdict(part) for part in parts],
+        "yearly_tb": terabytes,
+        "yearly": [asdict(part) for part in yearly(parts, terabytes)] if terabytes else [],
     }
 
 
@@ -69,10 +85,11 @@ def pairs(rows: Sequence[Row]) -> list[tuple[str, str]]:
     codecs = list(dict.fromkeys(codec for row in rows for codec in row.sizes))
     ours = [codec for codec in codecs if codec.startswith(PREFIX)]
     peers = [codec for codec in codecs if not codec.startswith((PREFIX, THREADED))]
-    return [(a, b) for a in ours for b in peers if _bound(a) == _bound(b)]
+    return [(a, b) for a in ours for b in peers if bound_of(a) == bound_of(b)]
 
 
-def _bound(codec: str) -> int:
+def bound_of(codec: str) -> int:
+    """The largest difference that a codec may leave, 0 for lossless ones."""
     if codec.startswith(NEAR):
         return int(codec.removeprefix(NEAR))
     return int(codec.rpartition(":")[2]) if codec.startswith(PREFIX) and ":bounded:" in codec else 0

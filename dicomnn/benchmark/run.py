@@ -75,6 +75,13 @@ class Result:
     """Sources of this run that the model's manifest lists as its test set."""
     looks: dict[str, Look] = field(default_factory=dict)
 
+    @property
+    def preferred(self) -> str | None:
+        """The variant that savings are told of: lossless, effort default if measured, else the first."""
+        lossless = [v for v in self.settings.variants() if v.profile.kind == "lossless"]
+        chosen = [v for v in lossless if v.effort == "default"] or lossless
+        return chosen[0].key if chosen else None
+
     def labels(self) -> dict[str, str]:
         """Names of all codecs for tables, by key."""
         return {key: name_of(key) for key in self.stages}

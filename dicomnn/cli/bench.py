@@ -54,6 +54,18 @@ if TYPE_CHECKING:
     default="",
     help="Id of a model on the shelf, or a folder that holds one (default: the newest).",
 )
+@click.option(
+    "--yearly-tb",
+    "terabytes",
+    type=click.FloatRange(0, min_open=True),
+    help="Extrapolate the savings to so many TB of files a year.",
+)
+@click.option(
+    "--plots/--no-plots",
+    default=True,
+    show_default=True,
+    help="Draw PNGs beside the JSON (needs matplotlib: the extra 'bench').",
+)
 @jobs_option
 def command(
     folder: Path,
@@ -65,6 +77,8 @@ def command(
     exclude: str,
     most: int,
     model: str,
+    terabytes: float | None,
+    plots: bool,
     jobs: int,
 ) -> None:
     """Measure on your own images what dicomnn saves, beside JPEG-LS, JPEG XL, JPEG 2000 and HTJ2K.
@@ -91,15 +105,11 @@ def command(
     )
     with Shown() as shown:
         result = run(settings, shown.told())
-    values = record(result)
-    tables = all_tables(result)
-    if json_path is not None:
-        json_path.parent.mkdir(parents=True, exist_ok=True)
-        json_path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-        json_path.with_suffix(".md").write_text(_markdown(result, tables, values), encoding="utf-8")
+    values, tables = record(result, terabytes), all_tables(result, terabytes)
+    written = _write(result, tables, values, json_path, plots) if json_path is not None else []
     _print(result, tables, values)
-    if json_path is not None:
-        click.echo(f"written: {json_path}, {json_path.with_suffix('.md')}")
+    if written:
+        click.echo("written: " + ", ".join(map(str, written)))
     if result.problems:
         sys.exit(1)
 
@@ -113,6 +123,25 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in _names(text))
     except ValueError as error:
         raise UsageError(f"'{text}' is no list of bounds like 1,2,4") from error
+
+
+def _write(
+    result: Result, tables: list[Table], values: dict[str, Any], json_path: Path, plots: bool
+) -> list[Path]:
+    """JSON, Markdown and, where matplotlib is there, the pictures."""
+    from dicomnn.benchmark.plots import draw
+
+    json_path.parent.mkdir(parents=True, exist_ok=True)
+    json_path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    pictures: list[Path] = []
+    if plots:
+        try:
+            pictures = draw(values, json_path)
+        except ModuleNotFoundError as error:
+            click.echo(f"no pictures: {error.name} is not installed (pip install 'dicomnn[bench]')", err=True)
+    text = json_path.with_suffix(".md")
+    text.write_text(_markdown(result, tables, values, pictures), encoding="utf-8")
+    return [json_path, text, *pictures]
 
 
 # ------------------------------------------------------------------ what is shown on the way
@@ -171,6 +200,8 @@ class Shown:
 def _print(result: Result, tables: list[Table], values: dict[str, Any]) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     for table in tables:
+        if table.detail:
+            continue
         shown = RichTable(title=table.title, title_justify="left", title_style="bold")
         for number, name in enumerate(table.columns):
             shown.add_column(name, justify="right" if number else "left", no_wrap=number == 0)
@@ -194,7 +225,7 @@ def _lists(result: Result) -> list[str]:
     return lines
 
 
-def _markdown(result: Result, tables: list[Table], values: dict[str, Any]) -> str:
+def _markdown(result: Result, tables: list[Table], values: dict[str, Any], pictures: list[Path]) -> str:
     from dicomnn.benchmark.tables import markdown
 
     machine, versions = values["machine"], values["versions"]
@@ -205,7 +236,8 @@ def _markdown(result: Result, tables: list[Table], values: dict[str, Any]) -> st
         + ", ".join(f"{name} {number}" for name, number in versions.items()),
         "",
     ]
-    body = [markdown(table) for table in tables]
+    body = [f"![{picture.stem}]({picture.name})\n" for picture in pictures]
+    body += [markdown(table) for table in tables]
     lists = [f"* {line}" for line in _lists(result)]
     return "\n".join(
         [*head, *body, *lists, "", "## Conventions", "", *(f"* {line}" for line in values["conventions"]), ""]
