@@ -23,7 +23,7 @@ from dicomnn.codec.profile import EFFORTS, Profile
 from dicomnn.codec.sample import SampleFormat, stored_values
 from dicomnn.coded.seal import seal
 from dicomnn.coded.stored import StoredObject
-from dicomnn.errors import UsageError, VerificationFailed
+from dicomnn.errors import UnknownModel, UsageError, VerificationFailed
 from dicomnn.shelf import default_shelf
 
 PREFIX = "dicomnn:"
@@ -65,14 +65,19 @@ class Coded:
 
 @cache
 def the_model(name: str) -> Model:
-    """The model of an id, of a folder or file that holds one, or the newest ('')."""
+    """The model of an id, of a folder or file that holds one, or the newest (''). Raises UsageError."""
     shelf = default_shelf()
     if not name:
         return shelf.newest()
     path = Path(name)
     if path.is_dir():
         path = path / "model.bin"
-    return Model.from_bytes(path.read_bytes()) if path.is_file() else shelf.get(name)
+    if path.is_file():
+        return Model.from_bytes(path.read_bytes())
+    try:
+        return shelf.get(name)
+    except UnknownModel as error:
+        raise UsageError(f"'{name}' is no model on the shelf and no folder that holds one") from error
 
 
 def models(name: str) -> Callable[[str], Model]:

@@ -137,6 +137,7 @@ def _series(row: Row, stages: dict[str, Stage]) -> dict[str, Any]:
         "modality": series.modality,
         "group": series.group,
         "thin": series.thin,
+        "runs": [len(run) for run in series.runs],
         "scanner": series.scanner,
         "noise": row.noise,
         "files": len(series.units),

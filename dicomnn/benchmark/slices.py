@@ -7,6 +7,7 @@ slices in order.
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,14 +51,15 @@ class Slice:
 def slices_of(path: Path, name: str, instance: int) -> list[Slice]:
     """The slices of a file, [] when its header cannot be read."""
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS), force=True)
-        found = list(_frames(dataset))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about values that are not looked at here
+            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS), force=True)
+            return [
+                Slice(name, number, instance + number, *_place(position, orientation), spacing)
+                for number, (position, orientation, spacing) in enumerate(_frames(dataset))
+            ]
     except Exception:  # pydicom raises many types on bad headers; then nothing is known of the place
         return []
-    return [
-        Slice(name, number, instance + number, *_place(position, orientation), spacing)
-        for number, (position, orientation, spacing) in enumerate(found)
-    ]
 
 
 def thin_runs(slices: Sequence[Slice]) -> list[Run]:
