@@ -47,13 +47,26 @@ class Settings:
         return keys + [Variant.parse(variant.key).key for variant in self.variants()]
 
 
+@dataclass(frozen=True)
+class Step:
+    """A stage that begins: number (from 1) of how many; `pixels` to do at about `cost` each, in the unit in
+    which all later stages together cost about `later`.
+    """
+
+    label: str
+    number: int
+    of: int
+    pixels: int
+    cost: float
+    later: float
+
+
 @dataclass
 class Progress:
     """What the terminal may show; every part is optional."""
 
     seen: Callable[[int], None] | None = None
-    stage: Callable[[str, int, int, int], None] | None = None
-    """(label, number from 1, of how many, pixels to do)"""
+    stage: Callable[[Step], None] | None = None
     pixels: Callable[[int], None] | None = None
     """so many more pixels are done"""
     problem: Callable[[str], None] | None = None
@@ -74,13 +87,15 @@ class Result:
     held_out: tuple[str, ...] = ()
     """Sources of this run that the model's manifest lists as its test set."""
     looks: dict[str, Look] = field(default_factory=dict)
+    interrupted: str = ""
+    """Name of the codec in which the run was stopped; it and those behind it have no figures."""
 
     @property
     def preferred(self) -> str | None:
         """The variant that savings are told of: lossless, effort default if measured, else the first."""
         lossless = [v for v in self.settings.variants() if v.profile.kind == "lossless"]
         chosen = [v for v in lossless if v.effort == "default"] or lossless
-        return chosen[0].key if chosen else None
+        return next((variant.key for variant in chosen if variant.key in self.stages), None)
 
     def labels(self) -> dict[str, str]:
         """Names of all codecs for tables, by key."""
@@ -109,8 +124,18 @@ def run(settings: Settings, progress: Progress | None = None) -> Result:
     looks = _looked(folder, settings, progress)
     problems: list[tuple[str, str, str]] = []
     stages: dict[str, Stage] = {}
+    interrupted = ""
     for number, codec in enumerate(codecs, 1):
-        stages[codec] = _stage(codec, number, len(codecs), folder, settings, progress, problems)
+        units = _units_for(codec, folder)
+        if progress.stage:
+            later = sum(_pixels(_units_for(other, folder)) * cost(other) for other in codecs[number:])
+            step = Step(name_of(codec), number, len(codecs), _pixels(units), cost(codec), later)
+            progress.stage(step)
+        try:
+            stages[codec] = _stage(codec, units, settings, progress, problems)
+        except KeyboardInterrupt:
+            interrupted = name_of(codec)
+            break
     failed = {name for name, _, _ in problems}
     rows = [_row(series, stages, looks, failed) for series in folder.series]
     test = model.about.get("test", [])
@@ -125,6 +150,7 @@ def run(settings: Settings, progress: Progress | None = None) -> Result:
         model.id,
         tuple(sorted({series.source for series in folder.series} & set(test))),
         looks,
+        interrupted,
     )
 
 
@@ -137,7 +163,7 @@ def _looked(folder: Folder, settings: Settings, progress: Progress) -> dict[str,
     """Decode everything once; what cannot be decoded leaves the series."""
     units = [unit for series in folder.series for unit in series.units]
     if progress.stage:
-        progress.stage("reading", 0, 0, sum(unit.pixels for unit in units))
+        progress.stage(Step("reading", 0, 0, _pixels(units), 1.0, 0.0))
     advance = progress.pixels
 
     def done(unit: Unit) -> None:
@@ -153,16 +179,11 @@ def _looked(folder: Folder, settings: Settings, progress: Progress) -> dict[str,
 
 def _stage(
     codec: str,
-    number: int,
-    of: int,
-    folder: Folder,
+    units: Sequence[Unit],
     settings: Settings,
     progress: Progress,
     problems: list[tuple[str, str, str]],
 ) -> Stage:
-    units = [unit for series in folder.series for unit in _units_for(codec, series)]
-    if progress.stage:
-        progress.stage(name_of(codec), number, of, sum(unit.pixels for unit in units))
     pixels = {unit.name: unit.pixels for unit in units}
 
     def done(stage: Stage, result: Measured) -> None:
@@ -176,13 +197,28 @@ def _stage(
     return run_stage(codec, units, jobs=settings.jobs, model=settings.model, done=done)
 
 
-def _units_for(codec: str, series: Series) -> Sequence[Unit]:
+def _units_for(codec: str, folder: Folder) -> Sequence[Unit]:
     """Files on which a loss within a bound is forbidden are not measured with one, on either side."""
-    with_loss = codec.startswith(NEAR) or (codec.startswith(PREFIX) and Variant.parse(codec).profile.bound)
-    if not with_loss:
-        return series.units
-    allowed = {item.name for item in series.items if item.bounded}
-    return [unit for unit in series.units if unit.name in allowed]
+    units = [unit for series in folder.series for unit in series.units]
+    if codec.startswith(NEAR) or (codec.startswith(PREFIX) and Variant.parse(codec).profile.bound):
+        allowed = {item.name for item in folder.items if item.bounded}
+        return [unit for unit in units if unit.name in allowed]
+    return units
+
+
+def _pixels(units: Sequence[Unit]) -> int:
+    return sum(unit.pixels for unit in units)
+
+
+COSTS = {"jxl-e7": 0.3, "jxl-e9": 1.0, "jpeg2000": 0.12, "fast": 1.2, "default": 2.5, "max": 5.0}
+"""Seconds for a million bytes, roughly: how the time that is left is guessed before a stage was seen."""
+
+
+def cost(codec: str) -> float:
+    """About what a pixel costs in `codec`, in a unit of its own."""
+    if codec.startswith(PREFIX):
+        return COSTS[Variant.parse(codec).effort]
+    return COSTS["jxl-e7"] if codec.startswith(THREADED) else COSTS.get(codec, 0.04)
 
 
 def _row(series: Series, stages: dict[str, Stage], looks: dict[str, Look], failed: set[str]) -> Row:

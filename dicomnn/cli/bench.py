@@ -9,23 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table as RichTable
 
 from dicomnn.cli import one_line
+from dicomnn.cli._stages import Shown
 from dicomnn.cli._walk import jobs_option
 from dicomnn.errors import UsageError
 
 if TYPE_CHECKING:
-    from dicomnn.benchmark.run import Progress as Told
     from dicomnn.benchmark.run import Result
     from dicomnn.benchmark.tables import Table
 
@@ -110,7 +101,11 @@ def command(
     _print(result, tables, values)
     if written:
         click.echo("written: " + ", ".join(map(str, written)))
-    if result.problems:
+    if result.interrupted:
+        click.echo(
+            f"interrupted while measuring {result.interrupted}: these are the stages before it", err=True
+        )
+    if result.problems or result.interrupted:
         sys.exit(1)
 
 
@@ -142,58 +137,6 @@ def _write(
     text = json_path.with_suffix(".md")
     text.write_text(_markdown(result, tables, values, pictures), encoding="utf-8")
     return [json_path, text, *pictures]
-
-
-# ------------------------------------------------------------------ what is shown on the way
-class Shown:
-    """Progress on standard error if that is a terminal: stage, pixels, rate, time left in the stage."""
-
-    def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TransferSpeedColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
-        self.task: TaskID | None = None
-
-    def __enter__(self) -> Shown:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def told(self) -> Told:
-        """What the run may tell."""
-        from dicomnn.benchmark.run import Progress as Told
-
-        return Told(seen=self._seen, stage=self._stage, pixels=self._pixels, problem=self._problem)
-
-    def _seen(self, count: int) -> None:
-        if self.task is None:
-            self.task = self.bar.add_task("looking through the folder", total=None)
-        self.bar.update(self.task, description=f"looking through the folder: {count} files")
-
-    def _stage(self, label: str, number: int, of: int, pixels: int) -> None:
-        if self.task is not None:
-            self.bar.remove_task(self.task)
-        place = f"{number} of {of}: " if number else ""
-        self.task = self.bar.add_task(f"{place}{label}", total=2 * pixels)
-        if not self.console.is_terminal:
-            self.console.print(f"{place}{label}, {2 * pixels / 1e6:.1f} MB", markup=False)
-
-    def _pixels(self, more: int) -> None:
-        if self.task is not None:
-            self.bar.advance(self.task, 2 * more)
-
-    def _problem(self, sentence: str) -> None:
-        self.bar.console.print(one_line(f"failed: {sentence}"), markup=False, soft_wrap=True)
 
 
 # ------------------------------------------------------------------ what is shown at the end

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ import pydicom
 import pytest
 from click.testing import CliRunner, Result
 from pydicom.uid import RLELossless
+from rich.console import Console
 
 from dicomnn.benchmark.conventions import conventions
 from dicomnn.benchmark.folder import Folder, Series
@@ -20,9 +25,10 @@ from dicomnn.benchmark.plots import draw
 from dicomnn.benchmark.ratios import Row
 from dicomnn.benchmark.record import scopes
 from dicomnn.benchmark.run import Result as Run
-from dicomnn.benchmark.run import Settings
+from dicomnn.benchmark.run import Settings, Step
 from dicomnn.benchmark.tables import size_text
 from dicomnn.cli import main
+from dicomnn.cli._stages import Shown
 
 OURS, NEAR = "dicomnn:fast:lossless", "jpegls-near:4"
 
@@ -171,3 +177,35 @@ def test_the_document_names_every_option_peer_and_key(bench: dict[str, Any], che
             *values["summary"]["whole folder"]["all"]["ratios"][0]}  # fmt: skip
     named = set(re.findall(r"`([\w.:-]+)`", text)) | set(re.findall(r"--[a-z-]+", text))
     assert not (options | set(PEERS) | keys) - named
+
+
+def test_an_interrupt_leaves_the_stages_before_it(bench: dict[str, Any], tmp_path: Path) -> None:
+    out = tmp_path / "a.json"
+    command = [sys.executable, "-m", "dicomnn", "bench", bench["tree"], "--json", out, "--peers", "jpegls",
+               "--efforts", "max", "--jobs", "1", "--no-plots"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any(line.startswith("2 of 2: dicomnn max") for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        shown, told = process.communicate(timeout=60)
+    assert process.returncode == 1 and "interrupted while measuring dicomnn max" in told
+    values = json.loads(out.read_text())
+    assert list(values["codecs"]) == ["jpegls"] and values["savings"] is None
+    assert "Speed, MB/s" in shown
+
+
+def test_progress_says_stage_size_and_the_time_left_over_all_stages() -> None:
+    text = io.StringIO()
+    with Shown(Console(file=text, width=120)) as shown:
+        told = shown.told()
+        assert told.stage and told.pixels and told.seen and told.problem
+        told.seen(7)
+        told.stage(Step("reading", 0, 0, 1000, 1.0, 0.0))
+        told.stage(Step("quick", 1, 2, 1_000_000, 1.0, 9_000_000.0))
+        shown.began -= 60  # as if the first stage had taken a minute
+        told.pixels(1_000_000)
+        told.stage(Step("slow", 2, 2, 1_000_000, 9.0, 0.0))
+        told.problem("a\nb: it failed")
+    lines = text.getvalue().splitlines()
+    assert lines == ["reading, 0.0 MB", "1 of 2: quick, 2.0 MB", "2 of 2: slow, 2.0 MB, about 9 min left",
+                     "failed: a b: it failed"]  # fmt: skip

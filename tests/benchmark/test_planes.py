@@ -56,6 +56,7 @@ def test_some_frames_make_a_file_of_those_frames_and_everything_else(
     if pixels.ndim == 2:
         pixels = np.stack([np.roll(pixels, 3 * number, 1) for number in range(12)])
         original.NumberOfFrames, original.PixelData = 12, pixels.astype(">i2").tobytes()
+    original.DataSetTrailingPadding = b"an element behind the pixels"
     source = tmp_path / "a.dcm"
     original.save_as(source, enforce_file_format=True)
     with opened_unit(unit(source, (1, 4), whole=False), tmp_path) as opened:

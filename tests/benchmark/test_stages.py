@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from dicomnn.benchmark.folder import look
-from dicomnn.benchmark.run import Progress, Settings, run
+from dicomnn.benchmark.run import Progress, Settings, Step, run
 from dicomnn.benchmark.stages import Job, Measured, work
 from dicomnn.codec.profile import Profile
 from dicomnn.coded.seal import seal
@@ -82,8 +82,8 @@ def test_a_file_that_fails_is_listed_counts_for_no_codec_and_the_rest_goes_on(
     for name in ("t1_01.dcm", "t1_02.dcm"):
         (tmp_path / name).write_bytes((sample_data / "mr_brain" / name).read_bytes())
 
-    def vanish(label: str, number: int, of: int, pixels: int) -> None:
-        if number == 2:
+    def vanish(step: Step) -> None:
+        if step.number == 2:
             (tmp_path / "t1_01.dcm").unlink()
 
     told: list[str] = []
