@@ -54,7 +54,10 @@ def markdown(table: Table) -> str:
         "",
         "| " + " | ".join(table.columns) + " |",
         "| --- |" + " ---: |" * (len(table.columns) - 1),
-        *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table.rows),
+        *(
+            "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in row) + " |"
+            for row in table.rows
+        ),
         "",
     ]
     return "\n".join([*lines, table.note, ""] if table.note else lines)

@@ -135,7 +135,8 @@ def _write(
         except ModuleNotFoundError as error:
             click.echo(f"no pictures: {error.name} is not installed (pip install 'dicomnn[bench]')", err=True)
     text = json_path.with_suffix(".md")
-    text.write_text(_markdown(result, tables, values, pictures), encoding="utf-8")
+    # File names may hold bytes that are no text in any encoding.
+    text.write_text(_markdown(result, tables, values, pictures), encoding="utf-8", errors="backslashreplace")
     return [json_path, text, *pictures]
 
 
