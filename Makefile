@@ -6,6 +6,7 @@
 #   make test       ruff, mypy, import-linter, pytest
 #   make peers      tests against DCMTK, dicom3tools, Orthanc (Debian: dcmtk dicom3tools orthanc)
 #   make slow       the long tests
+#   make bench      ours beside JPEG-LS, JPEG XL, JPEG 2000 and HTJ2K: FOLDER=... OUT=... BENCH='--most 2'
 #   make wheel-test build the wheel and use it in an empty environment
 #   make lint types layers unit     the four parts of `make test`, one at a time
 #   make clean      remove .venv, caches and build products
@@ -14,13 +15,16 @@ SHELL := /bin/bash
 .SHELLFLAGS := -e -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := install
-.PHONY: install demo test lint types layers unit peers slow wheel-test clean
+.PHONY: install demo bench test lint types layers unit peers slow wheel-test clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 KEEP ?=
+FOLDER ?= sample_data
+OUT ?= runs/bench
+BENCH ?=
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -q
 
@@ -39,7 +43,11 @@ $(VENV)/installed: setup.cfg pyproject.toml | $(BIN)/python
 
 $(VENV)/installed-test: $(VENV)/installed
 	@echo "installing the test tools into $(VENV)"
-	@$(PIP) install --quiet --editable '.[test]'
+	@$(PIP) install --quiet --editable '.[test,bench]'
+	@touch $@
+
+$(VENV)/installed-bench: $(VENV)/installed
+	@$(PIP) install --quiet --editable '.[bench]'
 	@touch $@
 
 # The kernels of the codec are compiled once and cached; without this the first user of each would wait.
@@ -54,6 +62,10 @@ install: $(VENV)/compiled
 # ---------------------------------------------------------------- the five-minute start
 demo: $(VENV)/compiled
 	@$(BIN)/python -m demo $(if $(KEEP),--keep)
+
+# ---------------------------------------------------------------- measuring (docs/benchmark.md)
+bench: $(VENV)/compiled $(VENV)/installed-bench
+	@$(BIN)/dicomnn bench $(FOLDER) --json $(OUT)/bench.json --efforts fast,default,max --bounded 1,2,4,8 $(BENCH)
 
 # ---------------------------------------------------------------- tests
 lint: $(VENV)/installed-test

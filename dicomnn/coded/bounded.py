@@ -10,6 +10,7 @@ import numpy as np
 
 from dicomnn.codec.decode import decode_frames
 from dicomnn.codec.payload import Payload
+from dicomnn.codec.planes import split
 from dicomnn.codec.sample import SampleFormat, stored_values
 from dicomnn.coded.mapping import Mapping
 from dicomnn.coded.original import Original, native_surroundings
@@ -34,7 +35,11 @@ class Distortion:
     def add(self, original: np.ndarray, decoded: np.ndarray) -> int:
         """Count a frame of raw words; its largest error in stored units, 2^16 when other bits changed."""
         kind = self.sample_format
-        if np.any((original ^ decoded) & ~kind.dtype.type(kind.mask << kind.shift)):
+        # Not the bits themselves: where the sign is extended they follow a value that crosses zero.
+        (_, before), (_, after) = split(original, kind), split(decoded, kind)
+        if (before is None) != (after is None):
+            return 1 << 16
+        if before is not None and after is not None and not np.array_equal(before, after):
             return 1 << 16
         a, b = stored_values(original, kind), stored_values(decoded, kind)
         errors = np.abs(a - b).astype(np.int64)

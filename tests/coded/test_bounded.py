@@ -119,3 +119,17 @@ def test_bits_outside_of_bits_stored_stay_exact(tmp_path: Path, kit: Any) -> Non
     )
     assert np.array_equal(back & 0xF000, words & 0xF000)
     assert np.abs((back & 0xFFF).astype(int) - (words & 0xFFF)).max() <= 2
+
+
+def test_the_sign_that_is_extended_above_bits_stored_follows_its_value_across_zero(
+    tmp_path: Path, kit: Any
+) -> None:
+    values = kit.smooth_image().astype(np.int16) - 1900
+    assert np.count_nonzero(np.abs(values) <= 4) > 5, "values near zero, where an error changes the sign"
+    source = kit.make_file(tmp_path / "a.dcm", values.view(np.uint16), signed=True)
+    assert kit.seal(source, profile="bounded:4").kind == "coded"
+    restored(source, kit)
+    back = np.frombuffer(source.with_suffix(".back").read_bytes()[-values.nbytes :], "<i2").reshape(
+        values.shape
+    )
+    assert 0 < np.abs(back.astype(int) - values).max() <= 4
