@@ -64,6 +64,7 @@ class Sealed:
             "tiles": {name: int(count) for name, count in zip(METHODS, counts, strict=True)},
             "model_id": self.manifest.model_id,
             "effort": self.manifest.effort,
+            "coded_at": self.manifest.time,
             "exact": self.manifest.exact,
             "pixel_digest": self.manifest.pixel_digest,
             "dataset_digest": self.manifest.dataset_digest,

@@ -142,6 +142,18 @@ class StoredObject:
             segments.append((position, len(self.mapping)))
         return segments
 
+    def surroundings(self) -> tuple[memoryview, memoryview, memoryview] | None:
+        """The data set around Pixel Data and the private block: before Pixel Data, between its place and the
+        block, behind the block. None where the block no longer lies in one piece behind that place.
+        """
+        place = self._pixel_data_position()
+        begin, end = self.block.positions[0][0], max(stop for _, stop in self.block.positions)
+        inside = sum(stop - start for start, stop in self.block.positions)
+        if inside != end - begin or not self.layout.dataset_start <= place <= begin:
+            return None
+        buffer = self.mapping.buffer
+        return buffer[self.layout.dataset_start : place], buffer[place:begin], buffer[end:]
+
     def _pixel_data_position(self) -> int:
         """Offset in the stored file before which the restored Pixel Data element belongs.
 
