@@ -25,12 +25,15 @@ from dicomnn.codec.model import Model
 from dicomnn.codec.payload import Payload, parse
 from dicomnn.codec.profile import Profile
 from dicomnn.coded.bounded import Distortion
-from dicomnn.coded.manifest import FORMAT_VERSION, Manifest
+from dicomnn.coded.manifest import Manifest
 from dicomnn.coded.mapping import CHUNK
 from dicomnn.coded.original import DatasetDigest, Original
+from dicomnn.coded.pixel_header import PixelHeader, usual_trailing, usual_vr
+from dicomnn.coded.record import ENCODINGS, FILE_META_DIGEST, FORMAT_VERSION, RESTORED_DIGEST, Record
 from dicomnn.coded.sealed import Sealed
 from dicomnn.coded.stored import Models, StoredObject
 from dicomnn.dicom.splice import private_block
+from dicomnn.dicom.syntaxes import syntax
 from dicomnn.errors import CodedObjectError, PayloadError, VerificationFailed
 from dicomnn.version import library_version
 
@@ -122,7 +125,7 @@ def manifest_of(original: Original, payload: Payload, coder: Coder, known: dict[
         "pixel_bytes": original.shape.total_bytes,
         "payload_length": len(payload),
         "pixel_digest": header.pixel_digest.hex(),
-        "file_meta_digest": hashlib.sha256(original.meta).hexdigest(),
+        "file_meta_digest": hashlib.sha256(original.meta).digest()[:FILE_META_DIGEST].hex(),
         "dataset_length": original.dataset_length,
         "pixel_data_offset": len(original.head),
         "pixel_data_length": original.value_length,
@@ -132,21 +135,66 @@ def manifest_of(original: Original, payload: Payload, coder: Coder, known: dict[
         "original_transfer_syntax": original.original_transfer_syntax,
         "dropped": original.dropped,
     }
-    manifest = Manifest(**(facts | known))
-    while True:  # the size of the file depends on the digits of the size
-        size = _file_size(original, manifest)
-        if size == manifest.bytes_after:
-            return manifest
-        manifest = replace(manifest, bytes_after=size)
+    manifest = _with_digest(Manifest(**(facts | known)), known["dataset_digest"])
+    return replace(manifest, bytes_after=_file_size(original, manifest))
+
+
+def _with_digest(manifest: Manifest, dataset_digest: str) -> Manifest:
+    """With the digest of what restoring gives, cut to what is kept of it where it is not the original's."""
+    kept = None if manifest.exact == "data-set" else 2 * RESTORED_DIGEST
+    return replace(manifest, dataset_digest=dataset_digest[:kept])
+
+
+def _record(original: Original, manifest: Manifest) -> Record:
+    """What of `manifest` must stand in the text, because the reader of the file cannot know it otherwise."""
+    exact, kind = manifest.exact, syntax(manifest.transfer_syntax)
+    encoding = (manifest.explicit, manifest.little_endian)
+    usual = encoding == (kind.explicit, kind.little_endian)
+    same_size = manifest.bytes_before == len(original.meta) + manifest.dataset_length
+    frames_length = original.shape.total_bytes
+    vr, header = _told_header(original)
+    return Record(
+        received_digest=manifest.original_dataset_digest,
+        file_meta_digest=manifest.file_meta_digest,
+        time=manifest.time,
+        library_version=manifest.library_version,
+        restored_digest="" if exact == "data-set" else manifest.dataset_digest,
+        transfer_syntax=manifest.transfer_syntax,
+        received_as=manifest.original_transfer_syntax if original.encapsulated else "",
+        received_uid=manifest.original_sop_instance_uid if exact == "bounded" else "",
+        bytes_before=0 if same_size else manifest.bytes_before,
+        encoding="" if usual else ENCODINGS[encoding],
+        pixel_vr=vr,
+        pixel_header=header,
+        pixel_length=-1 if original.trailing == usual_trailing(frames_length) else original.value_length,
+        place=() if original.in_order else (manifest.pixel_data_offset, manifest.dataset_length),
+        dropped=manifest.dropped,
+        note=manifest.note,
+    )
+
+
+def _text(original: Original, manifest: Manifest) -> bytes:
+    return _record(original, manifest).to_bytes(bytes.fromhex(manifest.pixel_digest))
+
+
+def _told_header(original: Original) -> tuple[str, bytes]:
+    """VR and header of Pixel Data, each only where it must be told."""
+    explicit, little_endian = original.explicit, original.little_endian
+    raw, usual = original.pixel_header, usual_vr(original.shape.word_bytes)
+    vr = PixelHeader.parse(raw, explicit=explicit, little_endian=little_endian).vr or usual
+    made = PixelHeader(vr, original.value_length).to_bytes(explicit=explicit, little_endian=little_endian)
+    if made != raw:
+        return "", raw
+    return ("" if vr == usual else vr), b""
 
 
 def _block(original: Original, manifest: Manifest) -> tuple[bytes, bytes]:
+    usual = usual_trailing(original.shape.total_bytes)
     return private_block(
         original.group,
         payload_length=manifest.payload_length,
-        manifest=manifest.to_bytes(),
-        element_header=original.element_header,
-        trailing=original.trailing,
+        manifest=_text(original, manifest),
+        trailing=b"" if original.trailing == usual else original.trailing,
         explicit=original.explicit,
         little_endian=original.little_endian,
     )
@@ -204,7 +252,7 @@ def _prove(
         if restored.hexdigest() != expected.finish():
             raise VerificationFailed("the restored data set is not the derived one")
         return _complete(original, target, manifest, restored.hexdigest()), header, distortion
-    if restored.hexdigest() != manifest.dataset_digest:
+    if not manifest.gives(restored.hexdigest()):
         raise VerificationFailed("the restored data set is not the original, though every pixel is")
     return manifest, header, None
 
@@ -234,13 +282,13 @@ def _compared(
 
 def _complete(original: Original, target: Path, manifest: Manifest, digest: str) -> Manifest:
     """Put the digest of a derived data set into its manifest, in place: its length is the same."""
-    complete = replace(manifest, dataset_digest=digest)
+    complete = _with_digest(manifest, digest)
     before, after = _block(original, manifest)
     start = sum(map(len, (original.meta, original.head, original.between, before))) + manifest.payload_length
-    start += after.index(manifest.to_bytes())
+    start += after.index(_text(original, manifest))
     with open(target, "r+b") as file:
         file.seek(start)
-        file.write(complete.to_bytes())
+        file.write(_text(original, complete))
         file.flush()
         os.fsync(file.fileno())
     with StoredObject(target) as stored:

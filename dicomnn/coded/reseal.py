@@ -90,7 +90,7 @@ def _reseal(
     digest = hashlib.sha256()
     for piece in stored.dataset(decoded):
         digest.update(piece)
-    if digest.hexdigest() != stored.manifest.dataset_digest:
+    if not stored.manifest.gives(digest.hexdigest()):
         return _left(stored, "surroundings-changed")
     with Mapping(spool) as mapping:
         return _code(stored, _original(stored, around, mapping), target, coder, meter)
@@ -126,7 +126,7 @@ def _original(
         between=between,
         after=after,
         group=stored.block.group,
-        element_header=stored.block.element_header,
+        in_order=not stored.record.place,
         pixel_header=stored.pixel_header,
         trailing=stored.trailing,
         swap=pairs_swapped(little_endian=layout.little_endian, vr=vr, word_bytes=stored.word_bytes),
