@@ -96,6 +96,20 @@ def test_commits_are_durable_when_they_return(tmp_path: Path) -> None:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2, "FULL"
 
 
+def test_what_an_object_lacks_takes_no_room_and_takes_away_what_was_there(tmp_path: Path) -> None:
+    with open_index(f"sqlite:///{tmp_path}/index.sqlite") as index:
+        assert isinstance(index, SqlIndex)
+        index.receive(arrived("1.2.3", attributes={"patient_id": "P", "station_name": None},
+                              facts={"reason": "odd", "image": {"rows": 4, "rescale_slope": None}}))
+        with index._engine.connect() as connection:
+            told = connection.exec_driver_sql("SELECT attributes, facts FROM instance").one()
+            assert connection.exec_driver_sql("PRAGMA page_size").scalar() == 8192
+        assert tuple(told) == ('{"patient_id":"P"}', '{"reason":"odd","image":{"rows":4}}')
+        (work,) = index.lease("worker", 60.0)
+        index.coded(work, "f" * 32, object_sha256="c" * 64, object_size=3, facts={"reason": None, "ratio": 2})
+        assert index.get("1.2.3").facts == {"image": {"rows": 4}, "ratio": 2}
+
+
 @pytest.mark.parametrize("url", ["nonsense", "nosuchdatabase://x/y", "sqlite:////proc/forbidden/index.sqlite"])
 def test_an_index_that_cannot_be_opened_is_a_typed_error(url: str) -> None:
     with pytest.raises(IndexFailed):

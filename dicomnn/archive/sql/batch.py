@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Table, Update, bindparam, insert, or_, select
 
 from dicomnn.archive.index import RECODE_FAILED
 from dicomnn.archive.sql import schema
+from dicomnn.archive.sql.engine import without_absent
 from dicomnn.archive.states import Event, Instruction, State, transition
 
 _STUDY_ATTRIBUTES = ("patient_id", "patient_name", "study_date", "study_time", "accession_number",
@@ -167,7 +168,7 @@ class Batch:
 
     def line(self, event: str, uid: str, revision: int, **values: Any) -> None:
         """A line for the journal; empty values are left out."""
-        told = {key: value for key, value in values.items() if value not in (None, "", {}, [])}
+        told = {key: value for key, value in without_absent(values).items() if value not in ("", {}, [])}
         self.lines.append({"event": event, "time": self.now, "uid": uid, "revision": revision, **told})
 
     def release(self, name: str, size: int, reason: str, *, grace: bool) -> None:
