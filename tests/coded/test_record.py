@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import re
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pydicom
 import pytest
 
+from dicomnn.codec.decode import decode, read_header
 from dicomnn.coded.record import FORMS, Record, checked_text
 from dicomnn.errors import PrivateBlockDamaged, UnsupportedFormatVersion
 
 PIXELS = bytes(range(32))
 """Digest of the pixels in the payload beside the text."""
+PAGE = (Path(__file__).parents[2] / "docs/object.md").read_text()
 LEAN = Record("ab" * 32, "cd" * 9, "2025-01-01T00:00:00+00:00", "0.1.0")
 FULL = replace(
     LEAN,
@@ -60,13 +67,45 @@ def test_the_full_record_of_this_test_leaves_nothing_at_its_default() -> None:
 
 
 def test_the_text_is_the_one_that_the_documentation_shows() -> None:
-    """Made with a shell by the recipe of docs/object.md: who reads an object in years has only that page."""
+    """The page's example was made with a shell, by its own recipe, of the words below."""
     record = Record(hashlib.sha256(b"data set").hexdigest(), hashlib.sha256(b"meta").hexdigest()[:18],
                     "2025-01-02T03:04:05+00:00", "0.1.0")  # fmt: skip
-    assert record.to_bytes(hashlib.sha256(b"pixels").digest()) == (
-        b'{"v":2,"c":"fcKUsx6D","d":"V0FfuA0Va1SCtt_iBPqXv3Y6e3GqgTKfddju5Nq3iHo","m":"6jvXPitQbgBS",'
-        b'"t":1735787045,"w":"0.1.0"}'
+    text = record.to_bytes(hashlib.sha256(b"pixels").digest()).decode()
+    assert f"\n`{text.rstrip()}`\n" in PAGE
+
+
+def test_the_documentation_has_every_key() -> None:
+    assert set(re.findall(r"^\| `(\w+)` \| (?:yes)? ?\|", PAGE, re.MULTILINE)) == set(
+        json.loads(FULL.to_bytes(PIXELS))
     )
+
+
+@pytest.mark.parametrize("bits, shape", [(12, (1, 64, 48)), (8, (3, 21, 33))])
+def test_who_has_only_the_page_and_the_payload_decoder_gets_every_byte_back(
+    bits: int, shape: tuple[int, int, int], tmp_path: Path, kit: Any
+) -> None:
+    words = kit.smooth_image(*shape, bits=bits)
+    source = kit.make_file(tmp_path / "a.dcm", words.astype("u1") if bits == 8 else words, bits_stored=bits,
+                           vr="OB" if bits == 8 else "OW")  # fmt: skip
+    assert kit.seal(source).kind == "coded"
+    raw = (tmp_path / "a.coded").read_bytes()
+    block = pydicom.dcmread(tmp_path / "a.coded").private_block(0x7FE1, "DICOMNN")
+    payload, text = bytes(block[0x01].value), block[0x02].value
+    told = json.loads(text)
+    others = json.dumps({key: told[key] for key in sorted(told) if key != "c"}, separators=(",", ":"))
+    checksum = hashlib.sha256(others.encode() + read_header(payload).pixel_digest).digest()[:6]
+    assert base64.urlsafe_b64encode(checksum).decode() == told["c"]
+    begin = raw.index(b"\xe1\x7f\x10\x00LO\x08\x00DICOMNN ")
+    end = raw.index(text.encode()) + len(text) + len(text) % 2
+    value = decode(payload, kit.no_models).astype("u1" if bits == 8 else np.dtype("<u2")).tobytes()
+    value += b"\0" * (len(value) % 2)
+    header = b"\xe0\x7f\x10\x00" + (b"OB" if bits == 8 else b"OW") + b"\0\0"
+    header += len(value).to_bytes(4, "little")
+    start = raw.index(b"\x08\x00\x05\x00CS")
+    back = raw[start:begin] + header + value + raw[end:]
+    digest = base64.urlsafe_b64encode(hashlib.sha256(back).digest()).decode().rstrip("=")
+    assert digest == told["d"]
+    assert source.read_bytes().endswith(back)
 
 
 def test_keys_of_a_later_minor_version_are_ignored() -> None:
