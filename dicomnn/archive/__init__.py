@@ -8,11 +8,13 @@ from dicomnn.archive.index import (
     Conflict,
     Index,
     Instance,
+    Lift,
     Receipt,
     Received,
     Release,
     Status,
     Study,
+    Tried,
     Work,
     open_index,
 )
@@ -20,6 +22,7 @@ from dicomnn.archive.states import Event, State
 from dicomnn.archive.store import Entry, Incoming, Store, open_store
 
 __all__ = [
-    "Archive", "Conflict", "Entry", "Event", "Incoming", "Index", "Instance", "Receipt", "Received",
-    "Release", "State", "Status", "Store", "Study", "Work", "open_archive", "open_index", "open_store",
+    "Archive", "Conflict", "Entry", "Event", "Incoming", "Index", "Instance", "Lift", "Receipt", "Received",
+    "Release", "State", "Status", "Store", "Study", "Tried", "Work", "open_archive", "open_index",
+    "open_store",
 ]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dicomnn.archive import journal
-from dicomnn.archive.index import Index, Rebuilt, Received
+from dicomnn.archive.index import RECODE_FAILED, Index, Rebuilt, Received, Tried
 from dicomnn.archive.states import State
 from dicomnn.archive.store import Entry, Store
 from dicomnn.errors import ObjectMissing
@@ -73,7 +73,8 @@ def _missing(store: Store, index: Index, name: str, expected: int, by: str) -> I
 class Described:
     """What an object's own bytes say. digest: of the (restored) data set. coded: it holds a payload
     instead of pixels. before: bytes of the received object, if a coded one says so. received_uid: the
-    UID it came with, when a lossy profile gave it another."""
+    UID it came with, when a lossy profile gave it another. tried: with what a coded one was coded; None
+    where it must not be coded again."""
 
     sop_instance_uid: str
     digest: str
@@ -84,6 +85,7 @@ class Described:
     transfer_syntax_uid: str = ""
     attributes: Mapping[str, str | int | float | None] = field(default_factory=dict)
     model_id: str | None = None
+    tried: Tried | None = None
     before: int | None = None
     received_uid: str | None = None
 
@@ -112,7 +114,6 @@ class _Version:
 
     arrival: dict[str, Any]
     names: list[dict[str, Any]]            # journal lines with object, sha256, size
-    coded: bool = False
 
 
 @dataclass
@@ -126,6 +127,7 @@ class _History:
     revision: int = 0
     changed_at: float | None = None
     model_id: str | None = None
+    tried: Tried | None = None
     uid_now: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -138,12 +140,18 @@ def _replay(lines: list[dict[str, Any]]) -> _History:
         if event == "received":
             _arrival(history, line)
         elif event == "coded" and history.current is not None:
-            if line.get("replaces") == history.current.names[-1]["object"]:
+            # The line before may tell of a swap that was never committed, so any earlier name will do.
+            if line.get("replaces") in {name["object"] for name in history.current.names}:
                 history.current.names.append(line)
-                history.current.coded = True
                 history.state, history.reason, history.detail = State.CODED, None, ""
                 history.error_code, history.model_id = None, line.get("model_id")
                 history.uid_now, history.facts = line.get("sop_instance_uid"), line.get("facts", {})
+                history.tried = _tried(line)
+        elif event == "not-recoded":
+            history.tried = _tried(line)
+        elif event == RECODE_FAILED:
+            history.reason, history.detail = event, line.get("detail", "")
+            history.error_code = line.get("error_code")
         elif event == "kept":
             history.state, history.reason = State.KEPT, line.get("reason")
             history.detail, history.error_code = line.get("detail", ""), line.get("error_code")
@@ -159,6 +167,20 @@ def _replay(lines: list[dict[str, Any]]) -> _History:
     return history
 
 
+def _tried(line: Mapping[str, Any]) -> Tried | None:
+    """With what a line's object was coded. Lines of before coding again say it in their facts."""
+    if line.get("tried_effort") is not None:
+        return Tried(line["tried_effort"], line.get("tried_model") or "")
+    facts = line.get("facts", {})
+    if facts.get("effort") and facts.get("exact") in ("data-set", "pixels"):
+        return Tried(facts["effort"], line.get("model_id") or "")
+    return None
+
+
+def _is_coded(line: Mapping[str, Any]) -> bool:
+    return line["event"] == "coded"
+
+
 def _arrival(history: _History, line: dict[str, Any]) -> None:
     version = _Version(line, [line])
     if line.get("kind") == "conflict":
@@ -168,7 +190,7 @@ def _arrival(history: _History, line: dict[str, Any]) -> None:
     known = {other.arrival["digest"] for other, _ in history.conflicts} | {line["digest"]}
     if old is not None and line.get("kind") == "replaced" and old.arrival["digest"] not in known:
         history.conflicts.append((old, True))
-    history.current, history.uid_now, history.model_id = version, None, None
+    history.current, history.uid_now, history.model_id, history.tried = version, None, None, None
     history.facts = line.get("facts", {})
     history.state = State.KEPT if line.get("reason") else State.RECEIVED
     history.reason, history.detail, history.error_code = line.get("reason"), line.get("detail", ""), None
@@ -194,19 +216,21 @@ class _Rebuild:
         with self.store.pin(name) as path:
             return self.describe(path)
 
-    def received(self, uid: str, version: _Version, facts: Mapping[str, Any]) -> tuple[Received, bool] | None:
-        """The newest object of this content that is there, and whether it is the newest ever."""
+    def received(self, uid: str, version: _Version,
+                 facts: Mapping[str, Any]) -> tuple[Received, dict[str, Any]] | None:
+        """The newest object of this content that is there, and the line that tells of it."""
         for line in reversed(version.names):
             name = line["object"]
             if name not in self.present:
                 continue
-            base = _from_journal(uid, version, line, facts)
+            own = facts if line is version.names[-1] else line.get("facts", {})
+            base = _from_journal(uid, version, line, own)
             about = self._described(name)
             if about is not None:
                 base = replace(base, sop_class_uid=about.sop_class_uid, attributes=about.attributes,
                                study_instance_uid=about.study_instance_uid,
                                series_instance_uid=about.series_instance_uid)
-            return base, line is version.names[-1]
+            return base, line
         return None
 
     def adopt(self) -> None:
@@ -217,14 +241,16 @@ class _Rebuild:
                 self.report.left.append(name)
                 continue
             uid = about.received_uid or about.sop_instance_uid
-            line = {"object": name, "size": self.present[name].size, "sha256": self._sha256(name),
+            line = {"event": "coded" if about.coded else "received",
+                    "object": name, "size": self.present[name].size, "sha256": self._sha256(name),
                     "digest": about.digest, "source": "rebuilt",
                     "transfer_syntax_uid": about.transfer_syntax_uid,
                     "received_at": self.present[name].modified}
-            version = _Version({**line, "size": about.before or line["size"]}, [line], coded=about.coded)
+            version = _Version({**line, "size": about.before or line["size"]}, [line])
             history = self.histories.setdefault(uid, _History())
             if history.current is None:
                 history.current, history.revision, history.model_id = version, 1, about.model_id
+                history.tried = about.tried
                 history.state = State.CODED if about.coded else State.RECEIVED
                 history.uid_now = about.sop_instance_uid if about.sop_instance_uid != uid else None
                 self.report.adopted += 1
@@ -232,7 +258,7 @@ class _Rebuild:
                 history.conflicts.append((version, False))
             elif not any(item["object"] in self.present for item in history.current.names):
                 history.current.names.append(line)     # a copy of what is otherwise gone
-                history.current.coded = about.coded
+                history.model_id, history.tried = about.model_id, about.tried
                 history.state = State.CODED if about.coded else State.RECEIVED
             else:
                 self.report.left.append(name)
@@ -258,27 +284,36 @@ class _Rebuild:
                 continue
             if made is None:
                 last = history.current.names[-1]
-                made = _from_journal(uid, history.current, last, history.facts), True
-            received, newest = made
-            fallen_back = not newest and history.state is State.CODED
+                made = _from_journal(uid, history.current, last, history.facts), last
+            received, line = made
+            if history.state is State.CODED and line is not history.current.names[-1]:
+                _fall_back(history, line)
             conflicts = []
             for version, superseded in history.conflicts:
                 other = self.received(uid, version, {})
                 if other is not None:
-                    conflicts.append((other[0], superseded, version.coded and other[1]))
+                    conflicts.append((other[0], superseded, _is_coded(other[1])))
             self.report.conflicts += len(conflicts)
             # names that were on the release queue, in so far as they are still there
             kept = {received.object_name, *(other.object_name for other, *_ in conflicts)}
             gone = [(line["object"], self.present[line["object"]].size) for line in history.current.names
                     if line["object"] in self.present and (deleted or line["object"] not in kept)]
             yield Rebuilt(
-                received=received, state=State.RECEIVED if fallen_back else history.state,
-                revision=max(history.revision, 1),
-                sop_instance_uid=None if fallen_back else history.uid_now,
-                reason=history.reason, detail=history.detail, error_code=history.error_code,
-                model_id=None if fallen_back else history.model_id,
+                received=received, state=history.state, revision=max(history.revision, 1),
+                sop_instance_uid=history.uid_now, reason=history.reason, detail=history.detail,
+                error_code=history.error_code, model_id=history.model_id, tried=history.tried,
                 before=history.current.arrival["size"], changed_at=history.changed_at,
                 conflicts=conflicts, release=gone)
+
+
+def _fall_back(history: _History, line: Mapping[str, Any]) -> None:
+    """Its newest object is gone: what is true of an earlier one, coded or the original, is true now."""
+    history.reason, history.detail, history.error_code = None, "", None
+    if _is_coded(line):
+        history.model_id, history.tried = line.get("model_id"), _tried(line)
+        history.uid_now = line.get("sop_instance_uid")
+    else:
+        history.state, history.model_id, history.tried, history.uid_now = State.RECEIVED, None, None, None
 
 
 def _from_journal(uid: str, version: _Version, line: Mapping[str, Any], facts: Mapping[str, Any]) -> Received:

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Self
 from dicomnn.archive.records import (
     Conflict,
     Instance,
+    Lift,
     Rebuilt,
     Receipt,
     Received,
     Release,
     Status,
     Study,
+    Tried,
     Work,
 )
 from dicomnn.archive.states import State
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from dicomnn.archive.journal import Journal
     from dicomnn.archive.store import Hook
 
+ASKED, NIGHT = "asked", "night"
+"""Who wants an instance to be coded again: a person, or the nightly rule."""
+RECODE_FAILED = "recode-failed"
+"""Reason of a coded instance, and event of the journal, when it could not be coded again."""
 CONFLICT_POLICIES = ("never", "if-changed", "always")
 INDEX_POINTS = ("index.begun", "index.executed", "journal.written", "index.committing", "index.committed")
 
@@ -70,25 +76,53 @@ class Index(ABC):
 
     @abstractmethod
     def coded(self, work: Work, object_name: str, *, object_sha256: str, object_size: int,
-              model_id: str | None = None, facts: Mapping[str, Any] | None = None,
-              sop_instance_uid: str | None = None) -> bool:
-        """Swap to the verified coded object. The original's name is released after the grace time.
+              model_id: str | None = None, tried: Tried | None = None,
+              facts: Mapping[str, Any] | None = None, sop_instance_uid: str | None = None) -> bool:
+        """Swap to the verified coded object. The name of the one before is released after the grace time.
+        tried: with what it was coded; None: it must never be coded again (what is lossy).
         sop_instance_uid: a lossy profile's new UID. False: the lease was lost, nothing changed, and
         the new object's name is in the release queue."""
 
     @abstractmethod
-    def kept(self, work: Work, reason: str, detail: str = "", *,
+    def kept(self, work: Work, reason: str, detail: str = "", *, tried: Tried | None = None,
              facts: Mapping[str, Any] | None = None) -> bool:
-        """It stays as received. False: the lease was lost, nothing changed."""
+        """It stays as it is: KEPT as received, or, if it was leased to be coded again, CODED as before,
+        and not meant again by a `Lift` that goes no further than ``tried``. False: the lease was lost,
+        nothing changed."""
 
     @abstractmethod
     def failed(self, work: Work, error_code: str, message: str) -> State:
-        """The attempt failed: back to RECEIVED with a growing pause, or after the last attempt KEPT
-        with reason 'failed'. The state it is in now (any, if the lease was lost)."""
+        """The attempt failed: due again after a growing pause, or given up after the last attempt, with
+        reason 'failed' (KEPT) or 'recode-failed' (CODED as before). The state it is in now (any, if the
+        lease was lost)."""
 
     @abstractmethod
     def retry(self, *, sop_instance_uid: str | None = None, reason: str | None = None) -> int:
         """Give one kept instance, or all kept for ``reason``, back to the workers; how many."""
+
+    # ---------------------------------------------------------------- coding again
+    @abstractmethod
+    def recodable(self, lift: Lift, *, page: int = 500) -> Iterator[Instance]:
+        """The coded instances that `ask_again` would take now."""
+
+    @abstractmethod
+    def ask_again(self, lift: Lift, limit: int | None = None) -> tuple[int, int]:
+        """A person wants the instances that ``lift`` means coded again: they become due for whoever asks
+        `lease_again`. (How many, bytes of their present objects.) Safe to be called twice."""
+
+    @abstractmethod
+    def ask_tonight(self, lift: Lift, limit: int, *, night: str, per_night: int = 0) -> int:
+        """The nightly rule wants up to ``limit`` more, in the night of that name at most ``per_night`` in
+        all (0: any number), over all processes. How many."""
+
+    @abstractmethod
+    def call_off(self) -> int:
+        """Forget all such wishes; what is being coded again just now is finished. How many."""
+
+    @abstractmethod
+    def lease_again(self, owner: str, seconds: float, limit: int = 1, *, night: bool = False) -> list[Work]:
+        """`lease` for what is to be coded again; what only the nightly rule wants only if ``night``.
+        ``Work.instance.recode_effort`` says with what effort."""
 
     # ---------------------------------------------------------------- the end
     @abstractmethod

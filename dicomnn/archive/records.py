@@ -67,6 +67,9 @@ class Instance:
 
     received_uid is the UID it came with; sop_instance_uid the one it has now (another one only
     after a lossy profile). before, after: bytes of the received object and of the present one.
+    tried_effort, tried_model: with what it was coded, or tried to be coded, last (None: it is not
+    coded, or must never be coded again). recode_effort, recode_by: what it waits or is leased for, and
+    who wants it ('asked', 'night').
     """
 
     id: int
@@ -99,6 +102,10 @@ class Instance:
     changed_at: float
     lease_owner: str | None
     lease_until: float | None
+    tried_effort: str | None
+    tried_model: str | None
+    recode_effort: str | None
+    recode_by: str | None
 
     @property
     def after(self) -> int:
@@ -126,6 +133,36 @@ class Work:
     @property
     def sop_instance_uid(self) -> str:
         return self.instance.sop_instance_uid
+
+
+@dataclass(frozen=True)
+class Tried:
+    """With which effort and which model at hand ('': none) an object was coded, or was found not to
+    become smaller. The index orders neither: it only tells them apart."""
+
+    effort: str
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class Lift:
+    """Which coded instances are to be coded again, and with what effort.
+
+    lower: efforts that are less than ``effort``; older: models that are older than the newest. An
+    instance that was tried with one of either is meant. The rest narrows it down: study, modality,
+    received_before (seconds since 1970); failed: also those whose last attempt at this failed.
+    """
+
+    effort: str
+    lower: Sequence[str] = ()
+    older: Sequence[str] = ()
+    study: str | None = None
+    modality: str | None = None
+    received_before: float | None = None
+    failed: bool = False
+
+    def means(self, tried: Tried) -> bool:
+        return tried.effort in self.lower or tried.model in self.older
 
 
 @dataclass(frozen=True)
@@ -197,6 +234,11 @@ class Status:
     for release and conflicts included. failures: error code to number of instances given up.
     rate: instances per second over the last ``rate_seconds``: received, coded and kept apart.
     oldest_backlog: when the longest waiting instance arrived.
+    coded counts those that are coded again just now (recoding) too. recode_waiting: who wants it to
+    number of instances ('asked', 'night'). recoded, recode_kept: how often a smaller object took the
+    place of a coded one, and how often none was found; recode_bytes_*: the objects of recoded, before and
+    after. recode_failures: error code to instances whose recoding was given up. tried: effort to model to
+    instances that were coded, or tried to be, with it last.
     """
 
     backlog: int
@@ -218,11 +260,24 @@ class Status:
     rate: Mapping[str, float]
     oldest_backlog: float | None
     models: Sequence[str] = ()
+    recode_waiting: Mapping[str, int] = field(default_factory=dict)
+    recoding: int = 0
+    recoded: int = 0
+    recode_kept: int = 0
+    recode_bytes_before: int = 0
+    recode_bytes_after: int = 0
+    recode_failures: Mapping[str, int] = field(default_factory=dict)
+    tried: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def idle(self) -> bool:
-        """No work is left: nothing waits for a worker, nothing is with one."""
-        return self.backlog == 0 and self.coding == 0
+        """No work is left: nothing waits for a worker, nothing is with one. What only the nightly rule
+        wants to code again does not count."""
+        return not (self.backlog or self.coding or self.recoding or self.recode_waiting.get("asked"))
+
+    @property
+    def recode_saved(self) -> int:
+        return self.recode_bytes_before - self.recode_bytes_after
 
     @property
     def kept_total(self) -> int:
@@ -241,6 +296,7 @@ class Rebuilt:
     detail: str = ""
     error_code: str | None = None
     model_id: str | None = None
+    tried: Tried | None = None
     before: int | None = None
     changed_at: float | None = None
     conflicts: Sequence[tuple[Received, bool, bool]] = ()

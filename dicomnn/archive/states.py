@@ -19,11 +19,17 @@ class State(str, Enum):
     RECEIVED = "received"
     CODING = "coding"
     CODED = "coded"
+    RECODING = "recoding"
     KEPT = "kept"
     DELETED = "deleted"
 
     def __str__(self) -> str:
         return self.value
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether the object that the index names holds a payload instead of pixels."""
+        return self in (State.CODED, State.RECODING)
 
 
 class Event(str, Enum):
@@ -36,6 +42,8 @@ class Event(str, Enum):
     FAIL = "fail"
     GIVE_UP = "give-up"
     RETRY = "retry"
+    ASK_AGAIN = "ask-again"
+    CALL_OFF = "call-off"
     REPLACE = "replace"
     DELETE = "delete"
     RECEIVE_AGAIN = "receive-again"
@@ -49,9 +57,11 @@ class Instruction(str, Enum):
 
     START_LEASE = "start-lease"            # new token, expiry, one attempt more
     EXTEND_LEASE = "extend-lease"          # same token, later expiry
-    END_LEASE = "end-lease"                # token cleared: who still works on it loses the compare-and-set
+    END_LEASE = "end-lease"                # token and wishes cleared: who still works on it loses the
+    #                                        compare-and-set, and it is offered to nobody
     BACK_OFF = "back-off"                  # due again after a pause that grows with the attempts
     DUE_NOW = "due-now"                    # offered to workers at once, attempts start at zero
+    DUE_AGAIN = "due-again"                # the same, to workers that have nothing newer to do
     POINT_TO_NEW_OBJECT = "point-to-new-object"
     RELEASE_OLD_OBJECT = "release-old-object"  # the name goes to the release queue, after the grace time
     REPORT_DUE = "report-due"              # the study's report no longer says what is true
@@ -64,6 +74,8 @@ STATE_SENTENCES: dict[State, str] = {
     State.RECEIVED: "Durable as received, acknowledged, waiting for a worker.",
     State.CODING: "Leased to a worker until a stated time; the original is still what the index names.",
     State.CODED: "The index names a coded object that was decoded again and compared.",
+    State.RECODING: "Coded, and leased to a worker that codes it again; the index still names the object "
+                    "that it had.",
     State.KEPT: "Stays byte for byte as received, for the stated reason.",
     State.DELETED: "A tombstone: the row stays, its object goes after the grace time.",
 }
@@ -72,10 +84,12 @@ EVENT_SENTENCES: dict[Event, str] = {
     Event.LEASE: "A worker takes it, or takes it over from a lease that ran out.",
     Event.RENEW: "The worker is still at it.",
     Event.VERIFIED: "The coded object was read back, decoded, and equals the original.",
-    Event.KEEP: "Judged not eligible, or not smaller.",
+    Event.KEEP: "Judged not eligible, or not smaller: what is there stays.",
     Event.FAIL: "The attempt failed and others are left.",
     Event.GIVE_UP: "The last attempt failed, or the last lease ran out.",
     Event.RETRY: "A person or a newer version asks for another try.",
+    Event.ASK_AGAIN: "A person or the nightly rule wants it coded again: more effort, or a newer model.",
+    Event.CALL_OFF: "That wish was taken back before a worker began.",
     Event.REPLACE: "Other content came under the same UID and the policy lets the newer one win.",
     Event.DELETE: "A rule or a person, with a reason.",
     Event.RECEIVE_AGAIN: "A deleted instance was sent once more.",
@@ -94,14 +108,24 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Instruction, ...]]] = 
     (_S.CODING, _E.FAIL): (_S.RECEIVED, (_I.END_LEASE, _I.BACK_OFF)),
     (_S.CODING, _E.GIVE_UP): (_S.KEPT, (_I.END_LEASE, _I.REPORT_DUE)),
     (_S.KEPT, _E.RETRY): (_S.RECEIVED, (_I.DUE_NOW, _I.REPORT_DUE)),
+    (_S.CODED, _E.ASK_AGAIN): (_S.CODED, (_I.DUE_AGAIN,)),
+    (_S.CODED, _E.CALL_OFF): (_S.CODED, (_I.END_LEASE,)),
+    (_S.CODED, _E.LEASE): (_S.RECODING, (_I.START_LEASE,)),
+    (_S.RECODING, _E.LEASE): (_S.RECODING, (_I.START_LEASE,)),
+    (_S.RECODING, _E.RENEW): (_S.RECODING, (_I.EXTEND_LEASE,)),
+    (_S.RECODING, _E.VERIFIED): (
+        _S.CODED, (_I.END_LEASE, _I.POINT_TO_NEW_OBJECT, _I.RELEASE_OLD_OBJECT, _I.REPORT_DUE)),
+    (_S.RECODING, _E.KEEP): (_S.CODED, (_I.END_LEASE,)),
+    (_S.RECODING, _E.FAIL): (_S.CODED, (_I.END_LEASE, _I.BACK_OFF)),
+    (_S.RECODING, _E.GIVE_UP): (_S.CODED, (_I.END_LEASE,)),
     **{
         (state, _E.REPLACE): (
             _S.RECEIVED, (_I.END_LEASE, _I.DUE_NOW, _I.POINT_TO_NEW_OBJECT, _I.REPORT_DUE))
-        for state in (_S.RECEIVED, _S.CODING, _S.CODED, _S.KEPT)
+        for state in (_S.RECEIVED, _S.CODING, _S.CODED, _S.RECODING, _S.KEPT)
     },
     **{
         (state, _E.DELETE): (_S.DELETED, (_I.END_LEASE, _I.RELEASE_OLD_OBJECT, _I.REPORT_DUE))
-        for state in (_S.RECEIVED, _S.CODING, _S.CODED, _S.KEPT)
+        for state in (_S.RECEIVED, _S.CODING, _S.CODED, _S.RECODING, _S.KEPT)
     },
     (_S.DELETED, _E.RECEIVE_AGAIN): (
         _S.RECEIVED, (_I.DUE_NOW, _I.POINT_TO_NEW_OBJECT, _I.REPORT_DUE)),

@@ -43,7 +43,8 @@ def command(file: Path, as_json: bool) -> None:
     photometric_interpretation} or null.
     A coded file also: profile, effort, model_id, exact, original_transfer_syntax, bytes_original,
     payload_bytes, ratio, bits_per_pixel, tiles {neural, jpegls, constant, raw}, pixel_digest,
-    dataset_digest, original_dataset_digest, time, library_version, note.
+    dataset_digest (its first 32 digits where another data set comes back than was received),
+    original_dataset_digest, time, library_version, note.
     Any other file: eligible (bool, under profile lossless), reason, reason_text.
     """
     from dicomnn.flow.describe import describe

@@ -89,7 +89,7 @@ def derived(
     )
     surroundings = derived_surroundings(mapping.buffer, layout, facts)
     meta, head, dropped = surroundings.before_dataset, surroundings.head, original.dropped
-    if original.original_transfer_syntax != original.transfer_syntax:
+    if original.encapsulated:
         raw = meta + head
         meta, head, dropped = native_surroundings(raw, scan(raw), len(raw))
     split = len(original.between)

@@ -26,10 +26,10 @@ from dicomnn.coded.bridge import (
     words,
 )
 from dicomnn.coded.mapping import Mapping
-from dicomnn.coded.pixel_header import PixelHeader
+from dicomnn.coded.pixel_header import PixelHeader, usual_trailing, usual_vr
 from dicomnn.coded.spool import spool_file
 from dicomnn.dicom.attributes import ImagePixel
-from dicomnn.dicom.scan import Element, Layout
+from dicomnn.dicom.scan import PIXEL_DATA, Element, Layout
 from dicomnn.dicom.splice import choose_group, with_transfer_syntax
 from dicomnn.dicom.syntaxes import EXPLICIT_LITTLE
 from dicomnn.errors import DataSetMalformed
@@ -50,8 +50,8 @@ class Original:
     between: memoryview | bytes
     after: memoryview | bytes
     group: int
-    element_header: bytes
-    """Header of Pixel Data as received."""
+    in_order: bool
+    """Whether the order of tags tells where Pixel Data stood."""
     pixel_header: bytes
     """Header of Pixel Data in the restored data set."""
     trailing: bytes
@@ -67,6 +67,11 @@ class Original:
     sample_format: SampleFormat
     frames: np.ndarray
     frames_mapping: Mapping
+
+    @property
+    def encapsulated(self) -> bool:
+        """Whether its pixels were received in another form than that of a native element."""
+        return self.original_transfer_syntax != self.transfer_syntax
 
     @property
     def value_length(self) -> int:
@@ -133,6 +138,14 @@ def opened(mapping: Mapping, layout: Layout, image: ImagePixel, *, folder: Path 
             yield _native(mapping, layout, image, element, folder, stack)
 
 
+def _in_order(layout: Layout, pixel_data: Element, insert: int) -> bool:
+    """Whether the first element beyond Pixel Data by its tag, the block at `insert` being one, is next to it
+    by its place: ``StoredObject`` then finds the place without being told.
+    """
+    beyond = min((element.start for element in layout.elements if element.tag > PIXEL_DATA), default=insert)
+    return min(beyond, insert) == pixel_data.end
+
+
 def _native(
     mapping: Mapping,
     layout: Layout,
@@ -156,7 +169,7 @@ def _native(
         between=buffer[element.end : insert],
         after=buffer[insert:],
         group=group,
-        element_header=bytes(buffer[element.start : element.value_start]),
+        in_order=_in_order(layout, element, insert),
         pixel_header=bytes(buffer[element.start : element.value_start]),
         trailing=bytes(frames_mapping.buffer[split:end]),
         swap=swap,
@@ -192,8 +205,8 @@ def _encapsulated(
     frames_mapping = stack.enter_context(Mapping(spool))
     if len(frames_mapping) != shape.total_bytes:
         raise DataSetMalformed("the decoded frames are not as large as the image")
-    trailing = b"\0" * (shape.total_bytes % 2)  # PS3.5 8.1.1: the value of a native element is even
-    header = PixelHeader("OB" if shape.word_bytes == 1 else "OW", shape.total_bytes + len(trailing))
+    trailing = usual_trailing(shape.total_bytes)
+    header = PixelHeader(usual_vr(shape.word_bytes), shape.total_bytes + len(trailing))
     group, insert = choose_group(layout)
     meta, head, dropped = native_surroundings(buffer, layout, element.start)
     return Original(
@@ -202,7 +215,7 @@ def _encapsulated(
         between=buffer[element.end : insert],
         after=buffer[insert:],
         group=group,
-        element_header=bytes(buffer[element.start : element.value_start]),
+        in_order=_in_order(layout, element, insert),
         pixel_header=header.to_bytes(explicit=True, little_endian=True),
         trailing=trailing,
         swap=False,

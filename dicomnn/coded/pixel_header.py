@@ -11,6 +11,16 @@ UNDEFINED = 0xFFFFFFFF
 GROUP, ELEMENT = 0x7FE0, 0x0010
 
 
+def usual_vr(word_bytes: int) -> str:
+    """The VR that native Pixel Data of words of 1 or 2 bytes has where nothing else is known."""
+    return "OB" if word_bytes == 1 else "OW"
+
+
+def usual_trailing(frames_length: int) -> bytes:
+    """What follows `frames_length` bytes of frames: the value of an element is even (PS3.5 8.1.1)."""
+    return b"\0" * (frames_length % 2)
+
+
 @dataclass(frozen=True)
 class PixelHeader:
     """`vr` is None in Implicit VR; `length` is None when it is undefined (encapsulated)."""
@@ -20,17 +30,17 @@ class PixelHeader:
 
     @classmethod
     def parse(cls, raw: bytes | memoryview, *, explicit: bool, little_endian: bool) -> PixelHeader:
-        """Raises PrivateBlockDamaged when `raw` is no Pixel Data header of that encoding."""
+        """Raises PrivateBlockDamaged when `raw`, of a manifest, is no Pixel Data header of that encoding."""
         raw = bytes(raw)
         order = "<" if little_endian else ">"
         size = cls._size(raw, explicit=explicit)
         if size == 0 or size != len(raw):
             raise PrivateBlockDamaged(
-                "the original Pixel Data header in the private block has an impossible length"
+                "the original Pixel Data header in the manifest has an impossible length"
             )
         if struct.unpack_from(order + "HH", raw) != (GROUP, ELEMENT):
             raise PrivateBlockDamaged(
-                "the original Pixel Data header in the private block names another element"
+                "the original Pixel Data header in the manifest names another element"
             )
         if not explicit:
             vr, length = None, struct.unpack_from(order + "L", raw, 4)[0]
@@ -55,4 +65,4 @@ class PixelHeader:
         tag = struct.pack(order + "HH", GROUP, ELEMENT)
         if not explicit:
             return tag + struct.pack(order + "L", length)
-        return tag + (self.vr or "OW").encode("ascii") + b"\0\0" + struct.pack(order + "L", length)
+        return tag + (self.vr or "OW").encode("latin-1") + b"\0\0" + struct.pack(order + "L", length)

@@ -38,7 +38,7 @@ class Sealed:
     seconds: float = 0.0
 
     def facts(self) -> dict[str, Any]:
-        """Plain JSON values for index and report."""
+        """Plain JSON values for index and report. No digests: the index has its own, the object the rest."""
         facts: dict[str, Any] = {
             "kind": self.kind,
             "reason": self.reason,
@@ -64,10 +64,8 @@ class Sealed:
             "tiles": {name: int(count) for name, count in zip(METHODS, counts, strict=True)},
             "model_id": self.manifest.model_id,
             "effort": self.manifest.effort,
+            "coded_at": self.manifest.time,
             "exact": self.manifest.exact,
-            "pixel_digest": self.manifest.pixel_digest,
-            "dataset_digest": self.manifest.dataset_digest,
-            "original_dataset_digest": self.manifest.original_dataset_digest,
             "encode_seconds": round(self.encode_seconds, 4),
             "verify_seconds": round(self.verify_seconds, 4),
             "metrics": None if self.distortion is None else self.distortion.facts(),

@@ -14,19 +14,21 @@ from typing import Literal
 
 import numpy as np
 
-from dicomnn.codec.decode import Header, decode_frames, read_header
+from dicomnn.codec.decode import Header, decode_frames
 from dicomnn.codec.model import Model
+from dicomnn.codec.payload import parse
 from dicomnn.coded.bridge import pairs_swapped, plain_bytes, swapped
 from dicomnn.coded.manifest import Manifest
 from dicomnn.coded.mapping import Mapping
-from dicomnn.coded.pixel_header import PixelHeader
-from dicomnn.dicom.scan import scan
+from dicomnn.coded.pixel_header import PixelHeader, usual_trailing, usual_vr
+from dicomnn.coded.record import ENCODINGS, FILE_META_DIGEST, FORMAT_VERSION, Record
+from dicomnn.dicom.scan import PIXEL_DATA, scan
 from dicomnn.dicom.splice import find_block
-from dicomnn.errors import DicomnnError, PayloadTruncated, PrivateBlockDamaged
+from dicomnn.dicom.syntaxes import syntax
+from dicomnn.errors import DicomnnError, PrivateBlockDamaged
 
 Models = Callable[[str], Model]
 Form = Literal["file", "data-set"]
-PIXEL_DATA = 0x7FE00010
 
 
 class StoredObject:
@@ -58,17 +60,13 @@ class StoredObject:
                 "the coded object came back as a deflated data set",
                 cure="Convert it to Explicit VR Little Endian and restore it then.",
             )
-        self.manifest = Manifest.from_bytes(self.block.manifest)
-        if len(self.block.payload) < self.manifest.payload_length:
-            raise PayloadTruncated(
-                f"the payload has {len(self.block.payload)} of its {self.manifest.payload_length} bytes"
-            )
-        self.payload = self.block.payload[: self.manifest.payload_length]
-        self.header: Header = read_header(self.payload)
+        self.header, self.payload = self._payload()
+        self.record = Record.from_bytes(self.block.manifest, self.header.pixel_digest)
         self.word_bytes = self.header.sample_format.bits_allocated // 8
         self.trailing = self._trailing()
         self.pixel_header = self._pixel_header()
         self.segments = self._segments()
+        self.manifest = self._manifest()
 
     # ------------------------------------------------------------------ what is where
     @property
@@ -90,20 +88,36 @@ class StoredObject:
     @property
     def travelled(self) -> bool:
         """Whether the object came back in another transfer syntax than it was written in."""
-        layout, manifest = self.layout, self.manifest
-        return (layout.transfer_syntax, layout.explicit, layout.little_endian) != (
-            manifest.transfer_syntax,
-            manifest.explicit,
-            manifest.little_endian,
-        )
+        layout = self.layout
+        now = (layout.explicit, layout.little_endian)
+        return layout.transfer_syntax != self.record.transfer_syntax or now != self._written_as()
+
+    def _written_as(self) -> tuple[bool, bool]:
+        """(explicit, little endian) of the data set as it was written."""
+        for flags, name in ENCODINGS.items():
+            if name == self.record.encoding:
+                return flags
+        kind = syntax(self.record.transfer_syntax)
+        return kind.explicit, kind.little_endian
+
+    def _payload(self) -> tuple[Header, memoryview]:
+        """The payload, checked as a whole, without the padding byte that its element may have."""
+        payload = self.block.payload
+        parts = parse(payload)
+        if len(payload) == parts.end + parts.end % 2:
+            payload = payload[: parts.end]
+        parts.check_end(payload)
+        return parts.header, payload
 
     def _trailing(self) -> bytes:
         """The bytes of Pixel Data beyond the frames, without the padding of the element that carries them."""
-        wanted = self.manifest.pixel_data_length - self.frames_length
+        if self.record.pixel_length < 0:
+            return usual_trailing(self.frames_length)
+        wanted = self.record.pixel_length - self.frames_length
         if wanted < 0:
             raise PrivateBlockDamaged(
                 f"the payload holds {self.frames_length} bytes of pixel data, more than the "
-                f"{self.manifest.pixel_data_length} that the manifest speaks of"
+                f"{self.record.pixel_length} that the manifest speaks of"
             )
         there = bytes(self.block.trailing)
         if len(there) != wanted + wanted % 2:
@@ -114,19 +128,21 @@ class StoredObject:
 
     def _pixel_header(self) -> bytes:
         """The header of the restored Pixel Data element in the transfer syntax that the object has now."""
-        layout, manifest = self.layout, self.manifest
-        original = PixelHeader.parse(
-            self.block.element_header, explicit=manifest.explicit, little_endian=manifest.little_endian
-        )
-        if original.length is not None and original.length != self.value_length:
-            raise PrivateBlockDamaged(
-                f"the manifest speaks of {self.value_length} bytes of pixel data, the original element had "
-                f"{original.length}"
+        layout, vr = self.layout, self.record.pixel_vr
+        if self.record.pixel_header:
+            explicit, little_endian = self._written_as()
+            original = PixelHeader.parse(
+                self.record.pixel_header, explicit=explicit, little_endian=little_endian
             )
-        if original.length is not None and not self.travelled:
-            return bytes(self.block.element_header)
-        vr = original.vr if original.length is not None else None
-        vr = vr or ("OB" if self.word_bytes == 1 and layout.explicit else "OW")
+            if original.length != self.value_length:
+                raise PrivateBlockDamaged(
+                    f"the block speaks of {self.value_length} bytes of pixel data, the original element had "
+                    f"{original.length}"
+                )
+            if not self.travelled:
+                return self.record.pixel_header
+            vr = original.vr or ""
+        vr = vr or (usual_vr(self.word_bytes) if layout.explicit else "OW")
         return PixelHeader(vr, self.value_length).to_bytes(
             explicit=layout.explicit, little_endian=layout.little_endian
         )
@@ -142,26 +158,69 @@ class StoredObject:
             segments.append((position, len(self.mapping)))
         return segments
 
+    def surroundings(self) -> tuple[memoryview, memoryview, memoryview] | None:
+        """The data set around Pixel Data and the private block: before Pixel Data, between its place and the
+        block, behind the block. None where the block no longer lies in one piece behind that place.
+        """
+        place = self._pixel_data_position()
+        begin, end = self.block.positions[0][0], max(stop for _, stop in self.block.positions)
+        inside = sum(stop - start for start, stop in self.block.positions)
+        if inside != end - begin or not self.layout.dataset_start <= place <= begin:
+            return None
+        buffer = self.mapping.buffer
+        return buffer[self.layout.dataset_start : place], buffer[place:begin], buffer[end:]
+
     def _pixel_data_position(self) -> int:
         """Offset in the stored file before which the restored Pixel Data element belongs.
 
-        Where it was, as long as nothing around has moved (the original's tags need not have been in order);
-        otherwise by the order of tags.
+        By the order of tags; where that did not tell (the original's tags need not have been in order), where
+        it was, as long as nothing around has moved.
         """
-        boundaries = {element.start for element in self.layout.elements} | {self.layout.trailing_start}
-        if self.dataset_length == self.manifest.dataset_length:
-            left = self.manifest.pixel_data_offset
+        elements = self.layout.elements
+        if self.record.place and self.record.place[1] == self.dataset_length:
+            boundaries = {element.start for element in elements} | {self.layout.trailing_start}
+            left = self.record.place[0]
             for start, end in self.segments:
                 if left <= end - start:
                     if start + left in boundaries:
                         return start + left
                     break
                 left -= end - start
-        for element in self.layout.elements:
-            inside = any(start <= element.start < end for start, end in self.block.positions)
-            if element.tag > PIXEL_DATA and not inside:
-                return element.start
-        return self.layout.trailing_start
+        beyond = (element.start for element in elements if element.tag > PIXEL_DATA)
+        return next(beyond, self.layout.trailing_start)
+
+    def _manifest(self) -> Manifest:
+        """What the record says, and what payload, data set and file say beside it."""
+        record, header, cut = self.record, self.header, self._pixel_data_position()
+        explicit, little_endian = self._written_as()
+        exact = "pixels" if record.received_as else "data-set"
+        return Manifest(
+            format_version=FORMAT_VERSION,
+            library_version=record.library_version,
+            time=record.time,
+            profile=str(header.profile),
+            effort=header.effort,
+            model_id=header.model_id,
+            exact="bounded" if header.profile.kind == "bounded" else exact,
+            bytes_before=record.bytes_before or len(self.before_dataset()) + self.dataset_length,
+            bytes_after=len(self.mapping),
+            pixel_bytes=self.frames_length,
+            payload_length=len(self.payload),
+            pixel_digest=header.pixel_digest.hex(),
+            dataset_digest=record.restored_digest or record.received_digest,
+            original_dataset_digest=record.received_digest,
+            file_meta_digest=record.file_meta_digest,
+            dataset_length=self.dataset_length,
+            pixel_data_offset=sum(max(0, min(end, cut) - start) for start, end in self.segments),
+            pixel_data_length=self.value_length,
+            transfer_syntax=record.transfer_syntax,
+            explicit=explicit,
+            little_endian=little_endian,
+            original_transfer_syntax=record.received_as or record.transfer_syntax,
+            original_sop_instance_uid=record.received_uid or self.layout.sop_instance_uid or "",
+            dropped=record.dropped,
+            note=record.note,
+        )
 
     # ------------------------------------------------------------------ the stream
     def frames(self, models: Models, *, threads: int = 1) -> Iterator[np.ndarray]:
@@ -175,11 +234,11 @@ class StoredObject:
         cut = self._pixel_data_position()
         placed = False
         for start, end in self.segments:
-            if not placed and start <= cut <= end:
+            if not placed and cut <= end:
                 yield from self.mapping.chunks(start, cut)
                 yield self.pixel_header
                 yield from self._value(frames)
-                yield from self.mapping.chunks(cut, end)
+                yield from self.mapping.chunks(max(start, cut), end)
                 placed = True
             else:
                 yield from self.mapping.chunks(start, end)
@@ -202,7 +261,8 @@ class StoredObject:
 
     def file_meta_intact(self) -> bool:
         """Whether preamble and File Meta are the bytes that were there when the object was coded."""
-        return hashlib.sha256(self.before_dataset()).hexdigest() == self.manifest.file_meta_digest
+        digest = hashlib.sha256(self.before_dataset()).digest()[:FILE_META_DIGEST]
+        return digest.hex() == self.record.file_meta_digest
 
     # ------------------------------------------------------------------ life
     def close(self) -> None:

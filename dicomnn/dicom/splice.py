@@ -6,9 +6,10 @@ gggg,10nn)::
 
     gggg,0010  LO  "DICOMNN "
     gggg,1001  OB  payload
-    gggg,1002  UT  manifest (JSON, UTF-8)
-    gggg,1003  OB  header of the original Pixel Data element
-    gggg,1004  OB  bytes of Pixel Data beyond the frames, if any
+    gggg,1002  UT  manifest (JSON, ASCII)
+    gggg,1003  OB  bytes of Pixel Data beyond the frames, if any but the usual padding
+
+`docs/object.md` tells the rest.
 
 On a trip through other archives the block number, the group, the VRs (UN) and the transfer syntax may
 change, and values may be padded: ``find_block`` goes by the creator's value and the elements' low bytes.
@@ -16,20 +17,21 @@ change, and values may be padded: ``find_block`` goes by the creator's value and
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dicomnn.dicom.scan import CREATOR, PIXEL_DATA, Buffer, Layout, tag_text
+from dicomnn.dicom.scan import CREATOR, PIXEL_DATA, Buffer, Layout, tag_text, value_of
 from dicomnn.dicom.walk import UNDEFINED, Element
 from dicomnn.errors import DataSetMalformed, NotCoded, PrivateBlockDamaged
 
-PAYLOAD, MANIFEST, ELEMENT_HEADER, TRAILING = 0x01, 0x02, 0x03, 0x04
-PARTS = {PAYLOAD: "payload", MANIFEST: "manifest", ELEMENT_HEADER: "original Pixel Data header",
-         TRAILING: "bytes beyond the frames"}
+PAYLOAD, MANIFEST, TRAILING = 0x01, 0x02, 0x03
+PARTS = {PAYLOAD: "payload", MANIFEST: "manifest", TRAILING: "bytes beyond the frames"}
 FIRST_GROUP, LAST_GROUP = 0x7FE1, 0xFFFB
 FETCH_AGAIN = "Fetch the object again from an archive that keeps private elements unchanged."
 LARGEST_PAYLOAD = UNDEFINED - 2
+_MANIFEST_BEGINS = re.compile(rb'\{"v":\d+,"c":"[\w-]{8}","d":"[\w-]{43}"')
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,6 @@ class Block:
     group: int
     payload: memoryview
     manifest: bytes
-    element_header: bytes
     trailing: memoryview
     positions: list[tuple[int, int]]
 
@@ -102,8 +103,8 @@ def insert(pieces: Cut, before_payload: bytes, payload: Sequence[bytes | memoryv
     return [pieces.head, pieces.tail[:split], before_payload, *payload, after_payload, pieces.tail[split:]]
 
 
-def private_block(group: int, *, payload_length: int, manifest: bytes, element_header: bytes,
-                  trailing: bytes = b"", explicit: bool, little_endian: bool) -> tuple[bytes, bytes]:
+def private_block(group: int, *, payload_length: int, manifest: bytes, trailing: bytes = b"",
+                  explicit: bool, little_endian: bool) -> tuple[bytes, bytes]:
     """The bytes before and after the payload, padding included. `payload_length` in bytes."""
     if not 0 < payload_length <= LARGEST_PAYLOAD:
         raise DataSetMalformed(f"a payload of {payload_length} bytes does not fit into a DICOM element")
@@ -120,7 +121,6 @@ def private_block(group: int, *, payload_length: int, manifest: bytes, element_h
     before += header(0x1000 | PAYLOAD, "OB", payload_length + payload_length % 2)
     after = b"\0" * (payload_length % 2)
     after += element(0x1000 | MANIFEST, "UT", manifest, b" ")
-    after += element(0x1000 | ELEMENT_HEADER, "OB", element_header, b"\0")
     if trailing:
         after += element(0x1000 | TRAILING, "OB", trailing, b"\0")
     return before, after
@@ -189,14 +189,13 @@ def find_block(buffer: Buffer, layout: Layout) -> Block:
         creators = complete
     creator = creators[0]
     parts = _parts(layout, creator)
-    values = {low: _part(view, layout, creator, parts, low) for low in (PAYLOAD, MANIFEST, ELEMENT_HEADER)}
+    values = {low: _part(view, layout, creator, parts, low) for low in (PAYLOAD, MANIFEST)}
     trailing = view[0:0]
     if parts.get(TRAILING):
         trailing = _part(view, layout, creator, parts, TRAILING)
-    header = _header_of_pixel_data(bytes(values[ELEMENT_HEADER][:14]), len(values[ELEMENT_HEADER]))
     spans = sorted((element.start, element.end) for element in _of_block(layout, creator))
     manifest = bytes(values[MANIFEST]).rstrip(b" \0")
-    return Block(creator.group, values[PAYLOAD], manifest, header, trailing, spans)
+    return Block(creator.group, values[PAYLOAD], manifest, trailing, spans)
 
 
 def _parts(layout: Layout, creator: Element) -> dict[int, list[Element]]:
@@ -243,22 +242,11 @@ def _part(view: memoryview, layout: Layout, creator: Element, parts: dict[int, l
     return view[element.value_start:element.end]
 
 
-def _header_of_pixel_data(raw: bytes, length: int) -> bytes:
-    """The stored element header without padding: 8 or 12 bytes that begin with the tag of Pixel Data."""
-    orders = (struct.pack("<HH", 0x7FE0, 0x0010), struct.pack(">HH", 0x7FE0, 0x0010))
-    size = 12 if raw[4:6].isalpha() and length >= 12 else 8
-    if raw[:4] not in orders or not size <= length <= size + 2:
-        raise PrivateBlockDamaged(f"the {PARTS[ELEMENT_HEADER]} in the private block is not one "
-                                  f"({length} bytes: {raw[:12].hex(' ')})", cure=FETCH_AGAIN)
-    return raw[:size]
-
-
 def _look_for_orphans(view: memoryview, layout: Layout) -> None:
     """A manifest without its creator is a damaged block, not an ordinary file."""
     for element in layout.elements:
         if element.group % 2 and element.tag & 0xFF == MANIFEST and element.tag & 0xFFFF > 0xFF:
-            text = bytes(view[element.value_start:min(element.end, element.value_start + 65536)])
-            if text.lstrip()[:1] == b"{" and b'"dataset_digest"' in text:
+            if _MANIFEST_BEGINS.match(value_of(view, element, 128)):
                 creator = element.tag & 0xFFFF0000 | (element.tag >> 8 & 0xFF)
                 raise PrivateBlockDamaged(
                     f"a manifest stands at {tag_text(element.tag)}, but the creator element "

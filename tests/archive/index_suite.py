@@ -8,16 +8,20 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from dicomnn.archive import Index, State, Work
+from dicomnn.archive import Index, State, Tried, Work
 from tests.archive.conftest import Clock, arrived
+from tests.archive.index_again import MAX, AgainSuite
 from tests.archive.index_arrival import ArrivalSuite
 from tests.archive.index_work import WorkSuite
 
+TRIED = (None, Tried("fast", "old"), Tried("default", "new"), Tried("default"), Tried("max", "new"))
 
-class IndexSuite(ArrivalSuite, WorkSuite):
+
+class IndexSuite(ArrivalSuite, WorkSuite, AgainSuite):
     # ---------------------------------------------------------------- questions
     def test_pages_give_every_instance_once_in_order_of_arrival(self, index: Index) -> None:
         for number in range(11):
@@ -122,11 +126,12 @@ class IndexSuite(ArrivalSuite, WorkSuite):
         pick = random.Random(9)
         indexes = [make_index(policy=policy, attempts=2, back_off=1.0) for policy in ("never", "if-changed")]
         held: list[Work] = []
-        for _ in range(180):
+        for _ in range(240):
             index = pick.choice(indexes)
             clock.pass_(pick.random() * 5)
-            action = pick.choice(["receive"] * 4 + ["lease", "lease", "coded", "coded", "kept", "failed",
-                                                    "retry", "delete", "release"])
+            action = pick.choice(["receive"] * 4 + [
+                "lease", "lease", "coded", "coded", "coded", "kept", "failed", "retry", "delete", "release",
+                "ask", "again", "call-off"])
             uid = f"1.{pick.randrange(25)}"
             if action == "receive":
                 index.receive(arrived(uid, content=pick.choice([b"one", b"other", b"third!"]),
@@ -137,16 +142,25 @@ class IndexSuite(ArrivalSuite, WorkSuite):
                 index.retry(sop_instance_uid=uid)
             elif action == "delete":
                 index.delete(uid, reason="r", by="b")
+            elif action == "ask":
+                index.ask_again(replace(MAX, failed=True), limit=3)
+                index.ask_tonight(MAX, 1, night="monday", per_night=20)
+            elif action == "again":
+                held += index.lease_again("worker", 10, limit=2, night=True)
+            elif action == "call-off" and pick.random() < 0.2:
+                index.call_off()
             elif action == "release":
                 index.released([release.object_name for release in index.due_releases()])
             elif held:
                 work = held.pop(pick.randrange(len(held)))
                 if action == "coded":
-                    self.finish(index, work, size=pick.randrange(1, 5))
+                    self.finish(index, work, size=pick.randrange(1, 5), tried=pick.choice(TRIED))
                 elif action == "kept":
-                    index.kept(work, pick.choice(["colour", "not-smaller"]))
+                    index.kept(work, pick.choice(["colour", "not-smaller"]), tried=pick.choice(TRIED))
                 else:
                     index.failed(work, pick.choice(["codec", "payload"]), "message")
+        indexes[0].ask_again(replace(MAX, failed=True))
+        assert indexes[0].lease_again("worker", 10, limit=2)
         self.check_sums(indexes[0])
 
     @staticmethod
@@ -156,11 +170,20 @@ class IndexSuite(ArrivalSuite, WorkSuite):
         status = index.status()
         assert len(states) >= 4, "the history was too poor to prove anything"
         assert (status.backlog, status.coding, status.coded, status.deleted) == (
-            states[State.RECEIVED], states[State.CODING], states[State.CODED], states[State.DELETED])
+            states[State.RECEIVED], states[State.CODING], states[State.CODED] + states[State.RECODING],
+            states[State.DELETED])
         assert status.kept == Counter(row.reason for row in rows if row.state is State.KEPT)
         assert status.failures == Counter(row.error_code for row in rows
                                           if row.state is State.KEPT and row.error_code)
-        coded = [row for row in rows if row.state is State.CODED]
+        coded = [row for row in rows if row.state.is_coded]
+        assert status.recoding == states[State.RECODING] and status.recoded > 0 < status.recode_kept
+        assert status.recode_waiting == Counter(row.recode_by for row in rows
+                                                if row.state is State.CODED and row.recode_by)
+        assert status.recode_failures == Counter(row.error_code for row in rows
+                                                 if row.state is State.CODED and row.reason)
+        assert {(effort, model): number for effort, models in status.tried.items()
+                for model, number in models.items()} == Counter(
+            (row.tried_effort, row.tried_model) for row in coded if row.tried_effort)
         assert (status.bytes_before, status.bytes_after) == (
             sum(row.before for row in coded), sum(row.after for row in coded))
         assert status.bytes_store == sum(size for _, size, _ in index.object_names())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dicomnn.archive import Archive, State, open_archive
+from dicomnn.archive import Archive, State, Tried, open_archive
 from dicomnn.archive.journal import read
 from dicomnn.errors import ConfigurationError, IndexFailed, InstanceNotFound, ObjectMissing
 from tests.archive.conftest import Clock, arrived, put, store_and_receive
@@ -18,10 +18,10 @@ from tests.archive.conftest import Clock, arrived, put, store_and_receive
 NewArchive = Callable[..., Archive]
 
 
-def code(archive: Archive, content: bytes = b"coded") -> bool:
+def code(archive: Archive, content: bytes = b"coded", tried: Tried | None = None) -> bool:
     (work,) = archive.index.lease("worker", 60)
     name = put(archive.store, content)
-    return archive.index.coded(work, name, object_size=len(content),
+    return archive.index.coded(work, name, object_size=len(content), tried=tried,
                                object_sha256=hashlib.sha256(content).hexdigest())
 
 

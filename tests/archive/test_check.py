@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dicomnn.archive import Archive, Index, State, open_index
+from dicomnn.archive import Archive, Index, Lift, State, Tried, open_index
 from dicomnn.archive.check import Described, compare, rebuild
 from dicomnn.errors import IndexFailed
 from tests.archive.conftest import Clock, arrived, put, store_and_receive
@@ -37,6 +37,7 @@ def describe(path: Path) -> Described | None:
     digest = hashlib.sha256(value["original"].encode() if coded else data).hexdigest()
     return Described(value["uid"], digest, coded=coded, study_instance_uid="1.9", series_instance_uid="1.9.1",
                      attributes={"modality": "CT", "patient_id": "P1"}, model_id="m1" if coded else None,
+                     tried=Tried("fast", "m1") if coded else None,
                      before=len(value["original"]) if coded else None)
 
 
@@ -46,7 +47,20 @@ def code(archive: Archive, **more: object) -> str:
     content = as_object(work.sop_instance_uid, "coded", original=original)
     name = put(archive.store, content)
     assert archive.index.coded(work, name, object_sha256=hashlib.sha256(content).hexdigest(),
-                               object_size=len(content), model_id="m1", facts={"ratio": 2.0})
+                               object_size=len(content), model_id="m1", tried=Tried("fast", "m1"),
+                               facts={"ratio": 2.0})
+    return name
+
+
+def code_again(archive: Archive, model_id: str = "m2") -> str:
+    """The one instance that waits for it gets another coded object; its name."""
+    (work,) = archive.index.lease_again("worker", 60)
+    coded = json.loads(archive.store.open(work.object_name).read())
+    content = as_object(work.sop_instance_uid, "again " + model_id, original=coded["original"])
+    name = put(archive.store, content)
+    assert archive.index.coded(work, name, object_sha256=hashlib.sha256(content).hexdigest(),
+                               object_size=len(content), model_id=model_id, tried=Tried("max", model_id),
+                               facts={"ratio": 3.0})
     return name
 
 
@@ -57,8 +71,8 @@ def seen(index: Index) -> list[dict[str, object]]:
         row = {name: getattr(instance, name) for name in (
             "sop_instance_uid", "received_uid", "state", "reason", "detail", "error_code", "object_name",
             "object_sha256", "object_size", "digest", "before", "model_id", "calling_ae",
-            "transfer_syntax_uid", "received_at", "changed_at", "revision", "profile",
-            "study_instance_uid", "series_instance_uid", "facts")}
+            "tried_effort", "tried_model", "transfer_syntax_uid", "received_at", "changed_at", "revision",
+            "profile", "study_instance_uid", "series_instance_uid", "facts")}
         if instance.state is not State.DELETED:
             row["attributes"] = instance.attributes
         if instance.state is State.CODING:
@@ -132,6 +146,92 @@ def test_a_lost_index_is_made_again_from_objects_and_journal(new_archive: NewArc
                 rebuild(archive.store, index, describe)
 
 
+MAX = Lift("max", lower=("fast",))
+
+
+def test_what_was_coded_again_is_told_by_the_journal(new_archive: NewArchive, clock: Clock,
+                                                     tmp_path: Path) -> None:
+    with new_archive(clock=clock, attempts=1) as archive:
+        for number in range(4):
+            clock.pass_(1)
+            store_and_receive(archive, f"1.{number}", as_object(f"1.{number}", "x"))
+            code(archive)
+        archive.index.ask_again(MAX, limit=3)
+        code_again(archive)                                                 # 1.0 coded again
+        (work,) = archive.index.lease_again("worker", 60)                   # 1.1 would not be smaller
+        archive.index.kept(work, "not-smaller", tried=Tried("max", "m2"))
+        (work,) = archive.index.lease_again("worker", 60)                   # 1.2 failed
+        archive.index.failed(work, "payload", "it broke")
+        assert differences(archive, min_age=-1) == []
+        archive.release_due()
+        before, status = seen(archive.index), archive.status()
+        with open_index(f"sqlite:///{tmp_path}/again.sqlite", clock=clock) as index:
+            assert rebuild(archive.store, index, describe).left == []
+            assert seen(index) == before
+            again = index.status()
+            for name in ("coded", "recode_failures", "tried", "bytes_store", "bytes_before", "bytes_after"):
+                assert getattr(again, name) == getattr(status, name), name
+
+
+def test_an_instance_that_is_being_coded_again_is_rebuilt_as_coded(new_archive: NewArchive,
+                                                                   tmp_path: Path) -> None:
+    with new_archive() as archive:
+        for uid in ("1.0", "1.1"):
+            store_and_receive(archive, uid, as_object(uid, "x"))
+            code(archive)
+        archive.index.ask_again(MAX)
+        archive.index.lease_again("worker", 60)
+        with open_index(f"sqlite:///{tmp_path}/again.sqlite") as index:
+            rebuild(archive.store, index, describe)
+            assert [i.state for i in index.instances()] == [State.CODED, State.CODED]
+            assert index.status().recode_waiting == {} and index.ask_again(MAX)[0] == 2
+
+
+def test_the_coded_object_before_is_found_when_the_newest_is_gone(new_archive: NewArchive,
+                                                                  tmp_path: Path) -> None:
+    with new_archive(grace_seconds=1e6) as archive:
+        store_and_receive(archive, "1.0", as_object("1.0", "x"))
+        original = archive.index.get("1.0").object_name
+        first = code(archive)
+        archive.index.ask_again(MAX)
+        archive.store.delete(code_again(archive), original)
+        with open_index(f"sqlite:///{tmp_path}/again.sqlite") as index:
+            assert rebuild(archive.store, index, describe).without_object == []
+            instance = index.get("1.0")
+            assert (instance.state, instance.object_name, instance.model_id, instance.tried_effort) == (
+                State.CODED, first, "m1", "fast")
+            assert instance.facts == {"ratio": 2.0}
+
+
+def test_a_line_of_a_swap_that_never_happened_hides_no_later_one(new_archive: NewArchive, clock: Clock,
+                                                                 tmp_path: Path) -> None:
+    """Killed between journal and commit: the line tells of an object that the index never had."""
+    dying: list[str] = []
+
+    def hook(point: str) -> None:
+        if point == "index.committing" and dying and dying.pop() == "now":
+            raise KeyboardInterrupt
+
+    with new_archive(clock=clock, index_hook=hook) as archive:
+        store_and_receive(archive, "1.0", as_object("1.0", "x"))
+        code(archive)
+        archive.index.ask_again(MAX)
+        dying += ["now", "not yet: the lease"]
+        with pytest.raises(KeyboardInterrupt):
+            code_again(archive, "m2")
+        clock.pass_(61)
+        name = code_again(archive, "m3")
+        archive.release_due()
+        ((_, orphan, _),) = differences(archive, min_age=-1)
+        for gone in (None, orphan):
+            if gone:
+                archive.store.delete(gone)
+            with open_index(f"sqlite:///{tmp_path}/{bool(gone)}.sqlite", clock=clock) as index:
+                assert rebuild(archive.store, index, describe).without_object == []
+                assert (index.get("1.0").object_name, index.get("1.0").model_id) == (name, "m3")
+                assert [r.object_name for r in index.due_releases()] == ([] if gone else [orphan])
+
+
 def test_objects_that_the_journal_does_not_know_are_adopted_from_their_bytes(
         new_archive: NewArchive, tmp_path: Path) -> None:
     with new_archive() as archive:
@@ -150,6 +250,7 @@ def test_objects_that_the_journal_does_not_know_are_adopted_from_their_bytes(
             was = archive.index.get("1.0")
             assert (coded.state, coded.object_name, coded.digest, coded.before, coded.model_id) == (
                 State.CODED, was.object_name, was.digest, was.before, "m1")
+            assert (coded.tried_effort, coded.tried_model) == ("fast", "m1")
             assert (plain.state, plain.attributes["patient_id"]) == (State.RECEIVED, "P1")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from dicomnn.archive import Archive, State, open_archive
+from dicomnn.archive import Archive, Lift, State, Tried, open_archive
 from dicomnn.archive.check import compare
 from dicomnn.archive.index import INDEX_POINTS
 from dicomnn.archive.journal import read
@@ -112,6 +112,53 @@ def test_killed_while_swapping(new_archive: NewArchive, tmp_path: Path, point: s
             archive.release_due()
         assert current(archive, "1.0") == b"coded"
         assert archive.status().coded == 1
+
+
+def code_again_until_killed(root: Path, point: str, told: Connection) -> None:
+    hook = KillAt(point)
+    archive = open_archive(root, store_hook=hook, index_hook=hook)
+    hook.armed = point.startswith("asking ")
+    hook.point = point.removeprefix("asking ").removeprefix("leasing ")
+    archive.index.ask_again(AGAIN)
+    hook.armed = point.startswith("leasing ")
+    (work,) = archive.index.lease_again("doomed", 0.0)
+    told.send(work.sop_instance_uid)
+    hook.armed = True
+    name = put(archive.store, b"less")
+    archive.index.coded(work, name, object_sha256="x", object_size=4, tried=Tried("max"))
+
+
+AGAIN = Lift("max", lower=("fast",))
+
+
+@pytest.mark.parametrize("point", [
+    *(f"asking {point}" for point in INDEX_POINTS), *(f"leasing {point}" for point in INDEX_POINTS),
+    *PUT_POINTS, *INDEX_POINTS])
+def test_killed_while_coding_again(new_archive: NewArchive, tmp_path: Path, point: str) -> None:
+    with new_archive() as archive:
+        store_and_receive(archive, "1.0", b"original")
+        assert code(archive, tried=Tried("fast"))
+        archive.release_due()
+    killed(code_again_until_killed, tmp_path / "archive", point)
+    with new_archive() as archive:
+        swapped = archive.index.get("1.0").tried_effort == "max"
+        assert swapped is (point == "index.committed")
+        assert archive.index.get("1.0").state.is_coded
+        assert current(archive, "1.0") == (b"less" if swapped else b"coded")
+        archive.release_due()
+        assert current(archive, "1.0") == (b"less" if swapped else b"coded")
+        archive.index.ask_again(AGAIN)
+        works = archive.index.lease_again("another", 60)
+        assert len(works) == (0 if swapped else 1), "done once is done"
+        for work in works:
+            assert archive.index.coded(work, put(archive.store, b"less"), object_sha256="x", object_size=4,
+                                       tried=Tried("max"))
+        archive.release_due()
+        assert current(archive, "1.0") == b"less"
+        status = archive.status()
+        assert (status.coded, status.recoding, status.recoded, status.recode_saved) == (1, 0, 1, 1)
+        left = [difference.kind for difference in compare(archive.store, archive.index, min_age=-1)]
+        assert set(left) <= {"orphan"} and len(left) <= 1
 
 
 def release_until_killed(root: Path, point: str, told: Connection) -> None:

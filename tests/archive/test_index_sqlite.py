@@ -11,8 +11,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
-from dicomnn.archive import Index, open_index
+from dicomnn.archive import Index, Lift, open_index
 from dicomnn.archive.sql.index import SqlIndex
+from dicomnn.archive.sql.migrate import migrate
 from dicomnn.archive.sql.schema import metadata
 from dicomnn.errors import IndexFailed
 from tests.archive.conftest import Clock, arrived
@@ -47,6 +48,35 @@ def test_migrations_from_nothing_make_exactly_the_schema(tmp_path: Path) -> None
     engine.dispose()
 
 
+def test_an_index_of_the_first_schema_learns_what_its_objects_were_coded_with(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/index.sqlite"
+    engine = create_engine(url)
+    migrate(engine, "0001")
+    rows = {"1.1": ("coded", '{"exact": "data-set", "effort": "fast"}', "m1"),
+            "1.2": ("coded", '{"exact": "pixels", "effort": "fast"}', None),
+            "1.3": ("coded", '{"exact": "bounded", "effort": "fast"}', "m1"),
+            "1.4": ("kept", '{"kind": "kept"}', None),
+            "1.5": ("coded", '{"exact": "data-set", "effort": "fast"}', "m1")}
+    texts = ("sop_class_uid", "study_instance_uid", "series_instance_uid", "transfer_syntax_uid", "detail",
+             "object_sha256", "digest", "profile", "source", "calling_ae", "called_ae", "peer_address")
+    with engine.begin() as connection:
+        for uid, (state, facts, model) in rows.items():
+            values = {"sop_instance_uid": uid, "received_uid": uid, "object_name": uid, "state": state,
+                      "facts": facts, "model_id": model, "attributes": "{}", "revision": 1, "attempts": 1,
+                      "object_size": 5, "before": 9, "received_at": 1.0, "changed_at": 1.0,
+                      **dict.fromkeys(texts, "")}
+            names = ", ".join(f'"{name}"' for name in values)
+            connection.execute(text(f"INSERT INTO instance ({names}) VALUES "
+                                    f"({', '.join(':' + name for name in values)})"), values)
+    engine.dispose()
+    with open_index(url) as index:
+        assert {i.sop_instance_uid: (i.tried_effort, i.tried_model) for i in index.instances()} == {
+            "1.1": ("fast", "m1"), "1.2": ("fast", ""), "1.3": (None, None), "1.4": (None, None),
+            "1.5": ("fast", "m1")}
+        assert index.status().tried == {"fast": {"": 1, "m1": 2}}
+        assert index.ask_again(Lift("max", lower=("fast",))) == (3, 15)
+
+
 def test_an_index_of_a_later_version_is_refused(tmp_path: Path, empty_index: Path) -> None:
     path = shutil.copy(empty_index, tmp_path / "index.sqlite")
     engine = create_engine(f"sqlite:///{path}")
@@ -64,6 +94,20 @@ def test_commits_are_durable_when_they_return(tmp_path: Path) -> None:
         with index._engine.connect() as connection:
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2, "FULL"
+
+
+def test_what_an_object_lacks_takes_no_room_and_takes_away_what_was_there(tmp_path: Path) -> None:
+    with open_index(f"sqlite:///{tmp_path}/index.sqlite") as index:
+        assert isinstance(index, SqlIndex)
+        index.receive(arrived("1.2.3", attributes={"patient_id": "P", "station_name": None},
+                              facts={"reason": "odd", "image": {"rows": 4, "rescale_slope": None}}))
+        with index._engine.connect() as connection:
+            told = connection.exec_driver_sql("SELECT attributes, facts FROM instance").one()
+            assert connection.exec_driver_sql("PRAGMA page_size").scalar() == 8192
+        assert tuple(told) == ('{"patient_id":"P"}', '{"reason":"odd","image":{"rows":4}}')
+        (work,) = index.lease("worker", 60.0)
+        index.coded(work, "f" * 32, object_sha256="c" * 64, object_size=3, facts={"reason": None, "ratio": 2})
+        assert index.get("1.2.3").facts == {"image": {"rows": 4}, "ratio": 2}
 
 
 @pytest.mark.parametrize("url", ["nonsense", "nosuchdatabase://x/y", "sqlite:////proc/forbidden/index.sqlite"])
@@ -91,6 +135,11 @@ def test_hot_questions_are_answered_from_indexes(tmp_path: Path) -> None:
             "arrival": "SELECT * FROM instance WHERE sop_instance_uid = 'x' OR received_uid = 'x'",
             "lease": "SELECT * FROM instance WHERE due_at <= 5 ORDER BY due_at, id LIMIT 1",
             "page": "SELECT * FROM instance WHERE study_instance_uid = 'x' AND id > 7 ORDER BY id LIMIT 5",
+            "lease again": "SELECT * FROM instance WHERE recode_by = 'asked' AND recode_at <= 5 "
+                           "ORDER BY recode_at, id LIMIT 1",
+            "to code again": "SELECT * FROM instance WHERE tried_effort = 'fast' AND tried_model = 'x' "
+                             "AND id > 7 AND state = 'coded' AND (recode_at IS NULL OR recode_by = 'night') "
+                             "ORDER BY id LIMIT 5",
             "release": "SELECT * FROM release WHERE due_at <= 5 ORDER BY due_at, object_name LIMIT 5",
             "referrer": "SELECT id FROM instance WHERE object_name = 'x'",
             "stable": "SELECT * FROM study WHERE report_due IS 1 AND last_touched <= 5 "

@@ -27,16 +27,33 @@ def test_only_a_verified_object_or_a_deletion_releases_the_original() -> None:
     assert releasing == {Event.VERIFIED, Event.DELETE}
 
 
-def test_a_lease_ends_whenever_coding_is_left() -> None:
+@pytest.mark.parametrize("leased", [State.CODING, State.RECODING])
+def test_a_lease_ends_whenever_coding_is_left(leased: State) -> None:
     for (state, event), (target, todo) in states.TRANSITIONS.items():
-        if state is State.CODING and target is not State.CODING:
+        if state is leased and target is not leased:
             assert Instruction.END_LEASE in todo, event
+
+
+def test_what_is_coded_stays_coded_until_other_content_or_a_deletion_comes() -> None:
+    for (state, event), (target, _) in states.TRANSITIONS.items():
+        if state.is_coded:
+            assert target.is_coded or event in (Event.REPLACE, Event.DELETE), (state, event)
+
+
+def test_coding_again_has_every_way_out_that_coding_has() -> None:
+    def ways(leased: State) -> set[Event]:
+        return {event for state, event in states.TRANSITIONS if state is leased}
+
+    assert ways(State.RECODING) == ways(State.CODING)
 
 
 def test_whatever_a_report_shows_makes_it_due() -> None:
     for (state, event), (target, todo) in states.TRANSITIONS.items():
-        if target in (State.CODED, State.KEPT, State.DELETED) or event is Event.REPLACE:
-            assert Instruction.REPORT_DUE in todo, (state, event)
+        if state.is_coded and target.is_coded:      # one object, coded, as long as it is not another one
+            shown = Instruction.POINT_TO_NEW_OBJECT in todo
+        else:
+            shown = target in (State.CODED, State.KEPT, State.DELETED) or event is Event.REPLACE
+        assert not shown or Instruction.REPORT_DUE in todo, (state, event)
 
 
 def test_a_refused_transition_tells_the_story_and_what_is_allowed() -> None:

@@ -84,6 +84,73 @@ def test_native_objects_come_back_byte_for_byte(case: str, tmp_path: Path, kit: 
     assert restored.file_identical and restored.surroundings_intact and restored.exact == "data-set"
 
 
+def native(path: Path, kit: Any, **options: Any) -> Path:
+    return kit.make_file(path, kit.smooth_image(), **options)
+
+
+def packed(path: Path, kit: Any) -> Path:
+    dataset = pydicom.dcmread(native(path, kit))
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    "syntax, most",
+    [
+        (ExplicitVRLittleEndian, 160),
+        (ImplicitVRLittleEndian, 176),
+        (ExplicitVRBigEndian, 186),
+        (RLELossless, 230),
+    ],
+    ids=["explicit", "implicit", "big-endian", "encapsulated"],
+)
+def test_the_private_block_is_small_beside_its_payload(
+    syntax: Any, most: int, tmp_path: Path, kit: Any
+) -> None:
+    """Everything that is there because of us: creator, headers of elements, manifest."""
+    path = tmp_path / "a.dcm"
+    sealed = kit.seal(packed(path, kit) if syntax == RLELossless else native(path, kit, syntax=syntax))
+    with StoredObject(tmp_path / "a.coded") as stored:
+        size = sum(end - start for start, end in stored.block.positions) - sealed.payload_bytes
+    assert size <= most
+
+
+@pytest.mark.parametrize("vr", ["OB", "UN", "US"])
+@pytest.mark.parametrize("bits", [8, 12])
+def test_an_unusual_vr_of_pixel_data_comes_back(vr: str, bits: int, tmp_path: Path, kit: Any) -> None:
+    words = kit.smooth_image(bits=bits)
+    source = kit.make_file(
+        tmp_path / "a.dcm", words.astype(np.uint8) if bits == 8 else words, bits_stored=bits
+    )
+    raw, size = source.read_bytes(), words.size * (1 if bits == 8 else 2)
+    header = b"\xe0\x7f\x10\x00" + vr.encode()
+    header += size.to_bytes(2, "little") if vr == "US" else b"\0\0" + size.to_bytes(4, "little")
+    source.write_bytes(raw[: raw.rindex(b"\xe0\x7f\x10\x00OW")] + header + raw[-size:])
+    sealed = kit.seal(source)
+    assert sealed.kind == "coded", sealed.detail
+    restore(tmp_path / "a.coded", tmp_path / "back.dcm", kit.no_models)
+    assert (tmp_path / "back.dcm").read_bytes() == source.read_bytes()
+
+
+def test_an_odd_value_without_its_padding_comes_back(tmp_path: Path, kit: Any) -> None:
+    words = kit.smooth_image(3, 21, 33, bits=8).astype(np.uint8)
+    source = kit.make_file(tmp_path / "a.dcm", words, bits_stored=8)
+    raw = source.read_bytes()
+    length = raw.rindex((words.size + 1).to_bytes(4, "little"), 0, len(raw) - words.size)
+    source.write_bytes(raw[:length] + words.size.to_bytes(4, "little") + raw[length + 4 : -1])
+    assert kit.seal(source).kind == "coded"
+    restore(tmp_path / "a.coded", tmp_path / "back.dcm", kit.no_models)
+    assert (tmp_path / "back.dcm").read_bytes() == source.read_bytes()
+
+
+def test_reserved_bytes_of_the_header_come_back(ct: Path, tmp_path: Path, kit: Any) -> None:
+    ct.write_bytes(ct.read_bytes().replace(b"\xe0\x7f\x10\x00OW\0\0", b"\xe0\x7f\x10\x00OW\1\2"))
+    assert kit.seal(ct).kind == "coded"
+    restore(ct.with_suffix(".coded"), tmp_path / "back.dcm", kit.no_models)
+    assert (tmp_path / "back.dcm").read_bytes() == ct.read_bytes()
+
+
 def test_bits_outside_of_bits_stored_come_back(tmp_path: Path, kit: Any) -> None:
     words = signed_words(kit.smooth_image()) | np.uint16(0)
     words[0, 3:9, :] |= 0x4000
@@ -142,7 +209,7 @@ def test_losslessly_encapsulated_pixels_come_back_uncompressed_and_the_rest_unch
 
 
 def test_encapsulated_objects_that_do_not_become_smaller_are_kept(tmp_path: Path, kit: Any) -> None:
-    flat = np.zeros((1, 64, 48), np.uint16)
+    flat = np.zeros((1, 8, 8), np.uint16)
     packed = pydicom.dcmread(kit.make_file(tmp_path / "a.dcm", flat))
     packed.compress(RLELossless, generate_instance_uid=False)
     packed.save_as(tmp_path / "rle.dcm", enforce_file_format=True)
@@ -212,7 +279,8 @@ def test_a_wrong_decoder_is_found_out_and_nothing_is_left(
     if damage == "pixel":
         monkeypatch.setattr(stored_module, "decode_frames", wrong)
     else:
-        monkeypatch.setattr(StoredObject, "_pixel_data_position", lambda self: self.segments[0][0])
+        header = StoredObject._pixel_header
+        monkeypatch.setattr(StoredObject, "_pixel_header", lambda self: header(self).replace(b"OW", b"OB"))
     with pytest.raises(VerificationFailed, match="frame 0" if damage == "pixel" else "data set"):
         kit.seal(ct)
     assert not ct.with_suffix(".coded").exists()

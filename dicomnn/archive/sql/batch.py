@@ -14,7 +14,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, Update, bindparam, insert, or_, select, update
 
+from dicomnn.archive.index import RECODE_FAILED
 from dicomnn.archive.sql import schema
+from dicomnn.archive.sql.engine import without_absent
 from dicomnn.archive.states import Event, Instruction, State, transition
 
 _STUDY_ATTRIBUTES = ("patient_id", "patient_name", "study_date", "study_time", "accession_number",
@@ -118,9 +120,12 @@ class Batch:
         state, instructions = transition(State(row["state"]), event, story=story)
         new: dict[str, Any] = {"state": state.value, "revision": row["revision"] + 1, "changed_at": self.now}
         if Instruction.END_LEASE in instructions:
-            new.update(lease_owner=None, lease_token=None, due_at=None)
+            new.update(lease_owner=None, lease_token=None, due_at=None,
+                       recode_at=None, recode_effort=None, recode_by=None)
         if Instruction.DUE_NOW in instructions:
             new.update(due_at=self.now, attempts=0, reason=None, detail="", error_code=None)
+        if Instruction.DUE_AGAIN in instructions:
+            new.update(recode_at=self.now, attempts=0, reason=None, detail="", error_code=None)
         new.update(values)
         if Instruction.POINT_TO_NEW_OBJECT in instructions:
             assert new["object_name"] != row["object_name"], "names are never used twice"
@@ -163,7 +168,7 @@ class Batch:
 
     def line(self, event: str, uid: str, revision: int, **values: Any) -> None:
         """A line for the journal; empty values are left out."""
-        told = {key: value for key, value in values.items() if value not in (None, "", {}, [])}
+        told = {key: value for key, value in without_absent(values).items() if value not in ("", {}, [])}
         self.lines.append({"event": event, "time": self.now, "uid": uid, "revision": revision, **told})
 
     def release(self, name: str, size: int, reason: str, *, grace: bool) -> None:
@@ -274,8 +279,14 @@ def instance_weight(row: Mapping[str, Any]) -> dict[str, int]:
     weight = {f"state:{state}": 1}
     if state != State.DELETED.value:
         weight["store"] = row["object_size"]
-    if state == State.CODED.value:
+    if State(state).is_coded:
         weight["before"], weight["after"] = row["before"], row["object_size"]
+        if row["tried_effort"] is not None:
+            weight[f"tried:{row['tried_effort']}:{row['tried_model']}"] = 1
+        if state == State.CODED.value and row["recode_at"] is not None:
+            weight[f"recode:{row['recode_by']}"] = 1
+        if row["reason"] == RECODE_FAILED:
+            weight[f"recode-failure:{row['error_code']}"] = 1
     if state == State.KEPT.value:
         weight[f"kept:{row['reason']}"] = 1
         if row["error_code"]:

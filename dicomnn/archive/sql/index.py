@@ -14,20 +14,24 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from dicomnn.archive.commit_queue import CommitQueue
 from dicomnn.archive.index import (
+    ASKED,
     CONFLICT_POLICIES,
+    NIGHT,
     Conflict,
     Index,
     Instance,
+    Lift,
     Rebuilt,
     Receipt,
     Received,
     Release,
     Status,
     Study,
+    Tried,
     Work,
 )
 from dicomnn.archive.journal import Journal
-from dicomnn.archive.sql import rebuild, schema, search, status, studies, work
+from dicomnn.archive.sql import again, rebuild, schema, search, status, studies, work
 from dicomnn.archive.sql.batch import Batch, clean_text
 from dicomnn.archive.sql.engine import WRITES, as_archive_error, make_engine
 from dicomnn.archive.sql.migrate import migrate
@@ -39,6 +43,7 @@ from dicomnn.errors import ConfigurationError, InstanceNotFound
 Result = TypeVar("Result")
 Piece = Callable[[Batch], Any]
 _SHARDS = 64
+_PAGE = 200
 _TRIES = 4
 
 
@@ -117,43 +122,83 @@ class SqlIndex(Index):
 
     # ---------------------------------------------------------------- work
     def lease(self, owner: str, seconds: float, limit: int = 1) -> list[Work]:
-        if not self._anything_due():
+        if not self._any(schema.instance.c.due_at <= self._clock()):
             return []                      # idle workers that ask do not write
         return self._run(lambda batch: work.lease(batch, owner, seconds, limit, self._attempts))
 
-    def _anything_due(self) -> bool:
-        table = schema.instance
+    def _any(self, *conditions: Any) -> bool:
         with _told_as_archive_error(), self._engine.connect() as connection:
-            return connection.execute(
-                select(table.c.id).where(table.c.due_at <= self._clock())
-                .order_by(table.c.due_at, table.c.id).limit(1)).first() is not None
+            found = connection.execute(select(schema.instance.c.id).where(*conditions).limit(1))
+            return found.first() is not None
 
     def renew(self, work_: Work, seconds: float) -> bool:
         return self._run(lambda batch: work.renew(batch, work_, seconds))
 
     def coded(self, work_: Work, object_name: str, *, object_sha256: str, object_size: int,
-              model_id: str | None = None, facts: Mapping[str, Any] | None = None,
-              sop_instance_uid: str | None = None) -> bool:
+              model_id: str | None = None, tried: Tried | None = None,
+              facts: Mapping[str, Any] | None = None, sop_instance_uid: str | None = None) -> bool:
         return self._run(lambda batch: work.coded(batch, work_, object_name, object_sha256, object_size,
-                                                  model_id, facts, sop_instance_uid))
+                                                  model_id, tried, facts, sop_instance_uid))
 
-    def kept(self, work_: Work, reason: str, detail: str = "", *,
+    def kept(self, work_: Work, reason: str, detail: str = "", *, tried: Tried | None = None,
              facts: Mapping[str, Any] | None = None) -> bool:
-        return self._run(lambda batch: work.kept(batch, work_, reason, detail, facts))
+        return self._run(lambda batch: work.kept(batch, work_, reason, detail, tried, facts))
 
     def failed(self, work_: Work, error_code: str, message: str) -> State:
         return self._run(lambda batch: work.failed(batch, work_, error_code, message, self._attempts,
                                                    self._back_off))
 
     def retry(self, *, sop_instance_uid: str | None = None, reason: str | None = None) -> int:
-        total, last, page = 0, 0, 200
+        total, last = 0, 0
         while True:
             def piece(batch: Batch, after: int = last) -> tuple[int, int]:
-                return work.retry(batch, sop_instance_uid, reason, after, page)
+                return work.retry(batch, sop_instance_uid, reason, after, _PAGE)
             count, last = self._run(piece)
             total += count
-            if count < page:
+            if count < _PAGE:
                 return total
+
+    # ---------------------------------------------------------------- coding again
+    def _tried(self) -> list[Tried]:
+        with _told_as_archive_error():
+            return status.tried(self._engine)
+
+    def recodable(self, lift: Lift, *, page: int = 500) -> Iterator[Instance]:
+        with _told_as_archive_error():
+            yield from again.candidates(self._engine, lift, self._tried(), page)
+
+    def ask_again(self, lift: Lift, limit: int | None = None) -> tuple[int, int]:
+        count = size = 0
+        for tried in filter(lift.means, self._tried()):
+            after: int | None = 0
+            while after is not None and (limit is None or count < limit):
+                most = _PAGE if limit is None else min(_PAGE, limit - count)
+
+                def piece(batch: Batch, tried: Tried = tried, after: int = after,
+                          most: int = most) -> again.Page:
+                    return again.ask(batch, lift, tried, ASKED, after, most)
+                page = self._run(piece)
+                count, size, after = count + page.number, size + page.size, page.last
+        return count, size
+
+    def ask_tonight(self, lift: Lift, limit: int, *, night: str, per_night: int = 0) -> int:
+        pairs = [tried for tried in self._tried() if lift.means(tried)]
+        if not pairs:
+            return 0
+        return self._run(lambda batch: again.ask_tonight(batch, lift, pairs, limit, night, per_night))
+
+    def call_off(self) -> int:
+        total = count = self._run(lambda batch: again.call_off(batch, _PAGE))
+        while count == _PAGE:
+            count = self._run(lambda batch: again.call_off(batch, _PAGE))
+            total += count
+        return total
+
+    def lease_again(self, owner: str, seconds: float, limit: int = 1, *, night: bool = False) -> list[Work]:
+        now = self._clock()
+        if not any(self._any(*again.due(by, now)) for by in ((ASKED, NIGHT) if night else (ASKED,))):
+            return []
+        return self._run(lambda batch: again.lease(batch, owner, seconds, limit, self._attempts, night))
 
     # ---------------------------------------------------------------- the end
     def delete(self, sop_instance_uid: str, *, reason: str, by: str) -> bool:

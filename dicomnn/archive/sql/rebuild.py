@@ -42,6 +42,8 @@ def _row(batch: Batch, item: Rebuilt) -> int:
         "detail": clean_text(item.detail), "error_code": item.error_code, "attempts": 0,
         "due_at": batch.now if item.state is State.RECEIVED else None,
         "lease_owner": None, "lease_token": None, "model_id": item.model_id,
+        "tried_effort": item.tried.effort if item.tried else None,
+        "tried_model": item.tried.model if item.tried else None,
         "changed_at": batch.now if item.changed_at is None else item.changed_at,
     }
     if item.before is not None:

@@ -49,7 +49,8 @@ def columns(batch: Batch, received: Received) -> dict[str, Any]:
         "digest": received.digest,
         "before": received.object_size,
         "profile": clean_text(received.profile),
-        "model_id": None,
+        "model_id": None, "tried_effort": None, "tried_model": None,
+        "recode_at": None, "recode_effort": None, "recode_by": None,
         "modality": None if attributes.get("modality") is None else clean_text(attributes["modality"]),
         "instance_number": number_or_none(attributes.get("instance_number")),
         "attributes": attributes,
@@ -170,7 +171,7 @@ def _replace(batch: Batch, row: Mapping[str, Any], received: Received, same: boo
         return Receipt("replaced", row["id"], row["received_uid"])
     number = record(batch, row, dict(
         digest=row["digest"], object_name=row["object_name"], object_sha256=row["object_sha256"],
-        object_size=row["object_size"], superseded=True, coded=row["state"] == State.CODED.value,
+        object_size=row["object_size"], superseded=True, coded=State(row["state"]).is_coded,
         calling_ae=row["calling_ae"], peer_address=row["peer_address"], received_at=row["received_at"],
         attributes=row["attributes"]))
     return Receipt("replaced", row["id"], row["received_uid"], number)

@@ -50,6 +50,11 @@ instance = Table(
     Column("before", BigInteger, nullable=False),
     Column("profile", String, nullable=False),
     Column("model_id", String),
+    Column("tried_effort", String),         # with what it was coded last, or tried to be; None: never again
+    Column("tried_model", String),
+    Column("recode_at", Float(53)),         # when a worker may take it to code it again; None: never
+    Column("recode_effort", String),
+    Column("recode_by", String),
     Column("modality", String),
     Column("instance_number", BigInteger),
     Column("attributes", JSON, nullable=False),
@@ -64,6 +69,8 @@ instance = Table(
     Index("uq_instance_received_uid", "received_uid", unique=True),
     Index("uq_instance_object_name", "object_name", unique=True),
     Index(None, "due_at", "id"),
+    Index(None, "recode_by", "recode_at", "id"),
+    Index(None, "tried_effort", "tried_model", "id"),
     Index(None, "study_instance_uid", "id"),
     Index(None, "series_instance_uid", "id"),
     Index(None, "state", "reason", "id"),

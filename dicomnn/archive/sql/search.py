@@ -17,19 +17,21 @@ Made = TypeVar("Made")
 
 
 def instance_of(row: Row) -> Instance:
-    coding = row["state"] == State.CODING.value
+    state = State(row["state"])
+    leased_until = {State.CODING: row["due_at"], State.RECODING: row["recode_at"]}
     return Instance(
         id=row["id"], sop_instance_uid=row["sop_instance_uid"], received_uid=row["received_uid"],
         sop_class_uid=row["sop_class_uid"], study_instance_uid=row["study_instance_uid"],
         series_instance_uid=row["series_instance_uid"], transfer_syntax_uid=row["transfer_syntax_uid"],
-        state=State(row["state"]), revision=row["revision"], reason=row["reason"], detail=row["detail"],
+        state=state, revision=row["revision"], reason=row["reason"], detail=row["detail"],
         error_code=row["error_code"], attempts=row["attempts"], object_name=row["object_name"],
         object_sha256=row["object_sha256"], object_size=row["object_size"], digest=row["digest"],
         before=row["before"], profile=row["profile"], model_id=row["model_id"],
         attributes=row["attributes"], facts=row["facts"], source=row["source"],
         calling_ae=row["calling_ae"], called_ae=row["called_ae"], peer_address=row["peer_address"],
         received_at=row["received_at"], changed_at=row["changed_at"], lease_owner=row["lease_owner"],
-        lease_until=row["due_at"] if coding else None)
+        lease_until=leased_until.get(state), tried_effort=row["tried_effort"],
+        tried_model=row["tried_model"], recode_effort=row["recode_effort"], recode_by=row["recode_by"])
 
 
 def conflict_of(row: Row) -> Conflict:

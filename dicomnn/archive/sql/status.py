@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.engine import Engine
 
-from dicomnn.archive.index import Status
+from dicomnn.archive.index import Status, Tried
 from dicomnn.archive.sql import schema
 from dicomnn.archive.sql.engine import index_bytes
 from dicomnn.archive.states import State
@@ -27,6 +27,19 @@ def counters(engine: Engine) -> dict[str, int]:
     return {name: int(value) for name, value in rows}
 
 
+def _tried(sums: dict[str, int]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for name, value in _suffixes(sums, "tried:").items():
+        effort, model = name.split(":", 1)
+        found.setdefault(effort, {})[model] = value
+    return found
+
+
+def tried(engine: Engine) -> list[Tried]:
+    """With what the coded instances that may be coded again were coded, or tried to be, last."""
+    return [Tried(effort, model) for effort, models in _tried(counters(engine)).items() for model in models]
+
+
 def status(engine: Engine, now: float, rate_seconds: float, models: Sequence[str] = ()) -> Status:
     sums = defaultdict(int, counters(engine))
     activity, instance = schema.activity, schema.instance
@@ -42,10 +55,14 @@ def status(engine: Engine, now: float, rate_seconds: float, models: Sequence[str
             .order_by(instance.c.id).limit(1)).scalar()
     return Status(
         backlog=sums[f"state:{State.RECEIVED}"], coding=sums[f"state:{State.CODING}"],
-        coded=sums[f"state:{State.CODED}"], kept=_suffixes(sums, "kept:"),
+        coded=sums[f"state:{State.CODED}"] + sums[f"state:{State.RECODING}"], kept=_suffixes(sums, "kept:"),
         deleted=sums[f"state:{State.DELETED}"], failures=_suffixes(sums, "failure:"),
         retrying=sums["retrying"], conflicts=sums["conflicts"], duplicates=sums["duplicates"],
         bytes_received=sums["received"], bytes_before=sums["before"], bytes_after=sums["after"],
         bytes_store=sums["store"], bytes_index=index_bytes(engine), releases_waiting=sums["releases"],
         rate_seconds=seconds, rate={kind: int(value) / seconds for kind, value in rows},
-        oldest_backlog=waiting, models=models)
+        oldest_backlog=waiting, models=models, recode_waiting=_suffixes(sums, "recode:"),
+        recoding=sums[f"state:{State.RECODING}"], recoded=sums["recoded"],
+        recode_kept=sums["recode-kept"], recode_bytes_before=sums["recoded-before"],
+        recode_bytes_after=sums["recoded-after"], recode_failures=_suffixes(sums, "recode-failure:"),
+        tried=_tried(sums))

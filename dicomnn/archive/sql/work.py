@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import and_, or_, select, update
 
-from dicomnn.archive.index import Work
+from dicomnn.archive.index import RECODE_FAILED, Tried, Work
 from dicomnn.archive.sql import schema
 from dicomnn.archive.sql.batch import Batch, clean_json, clean_text
 from dicomnn.archive.sql.search import instance_of
@@ -16,27 +16,35 @@ from dicomnn.archive.states import Event, Instruction, State, transition
 
 _LONGEST_PAUSE = 3600.0
 LEASE_RAN_OUT = "lease-ran-out"
+LEASED = (State.CODING, State.RECODING)
 
 
 def lease(batch: Batch, owner: str, seconds: float, limit: int, attempts: int) -> list[Work]:
     """See `Index.lease`. A worker that was killed used up an attempt: what kills workers is kept."""
     table = schema.instance
+    return take(batch, [table.c.due_at <= batch.now], [table.c.due_at, table.c.id],
+                owner, seconds, limit, attempts)
+
+
+def take(batch: Batch, conditions: Sequence[Any], order: Sequence[Any], owner: str, seconds: float,
+         limit: int, attempts: int) -> list[Work]:
+    """Lease up to ``limit`` rows that meet the conditions; give up those that have no attempt left."""
+    table = schema.instance
     works: list[Work] = []
     while len(works) < limit:
         rows = batch.connection.execute(
-            select(table).where(table.c.due_at <= batch.now)
-            .order_by(table.c.due_at, table.c.id).limit(limit - len(works))
+            select(table).where(*conditions).order_by(*order).limit(limit - len(works))
             .with_for_update(skip_locked=True)).mappings().all()
         if not rows:
             break
         for row in map(dict, rows):
             # A received row may have more attempts than a configuration that was lowered since allows.
-            if row["state"] == State.CODING.value and row["attempts"] >= attempts:
+            if State(row["state"]) in LEASED and row["attempts"] >= attempts:
                 give_up(batch, row, LEASE_RAN_OUT,
                         f"{row['attempts']} workers took it and none came back (last: {row['lease_owner']}).")
                 continue
             token, until = secrets.token_hex(12), batch.now + seconds
-            new = {"lease_owner": clean_text(owner), "lease_token": token, "due_at": until,
+            new = {"lease_owner": clean_text(owner), "lease_token": token, _due_column(row): until,
                    "attempts": row["attempts"] + 1}
             if batch.move(row, Event.LEASE, **new):
                 now = batch.row(table.c.id == row["id"])
@@ -45,10 +53,16 @@ def lease(batch: Batch, owner: str, seconds: float, limit: int, attempts: int) -
     return works
 
 
+def _due_column(row: Mapping[str, Any]) -> str:
+    """What is coded already waits in a line of its own, so that new arrivals never stand behind it."""
+    return "recode_at" if State(row["state"]).is_coded else "due_at"
+
+
 def held(batch: Batch, work: Work) -> dict[str, Any] | None:
     """The row, if the lease still stands. One that ran out and that nobody took still does."""
     table = schema.instance
-    return batch.row(and_(table.c.id == work.instance.id, table.c.state == State.CODING.value,
+    return batch.row(and_(table.c.id == work.instance.id,
+                          table.c.state.in_([state.value for state in LEASED]),
                           table.c.lease_token == work.token))
 
 
@@ -62,12 +76,13 @@ def renew(batch: Batch, work: Work, seconds: float) -> bool:
     table = schema.instance
     done = batch.connection.execute(
         update(table).where(table.c.id == row["id"], table.c.lease_token == work.token)
-        .values(due_at=batch.now + seconds))
+        .values(**{_due_column(row): batch.now + seconds}))
     return bool(done.rowcount)
 
 
 def coded(batch: Batch, work: Work, object_name: str, object_sha256: str, object_size: int,
-          model_id: str | None, facts: Mapping[str, Any] | None, sop_instance_uid: str | None) -> bool:
+          model_id: str | None, tried: Tried | None, facts: Mapping[str, Any] | None,
+          sop_instance_uid: str | None) -> bool:
     """See `Index.coded`."""
     table = schema.instance
     row = held(batch, work)
@@ -77,28 +92,46 @@ def coded(batch: Batch, work: Work, object_name: str, object_sha256: str, object
             return True                    # our own commit, whose answer was lost
         batch.release(object_name, object_size, "lease-lost", grace=False)
         return False
+    again = row["state"] == State.RECODING.value
     uid = clean_text(sop_instance_uid) if sop_instance_uid else row["sop_instance_uid"]
-    batch.move(row, Event.VERIFIED, why="coded", object_name=object_name, object_sha256=object_sha256,
-               object_size=object_size, model_id=model_id, sop_instance_uid=uid, error_code=None,
-               reason=None, detail="", facts=_merged(row, facts))
-    batch.happened("coded")
+    batch.move(row, Event.VERIFIED, why="recoded" if again else "coded", object_name=object_name,
+               object_sha256=object_sha256, object_size=object_size, model_id=model_id,
+               sop_instance_uid=uid, error_code=None, reason=None, detail="", facts=_merged(row, facts),
+               **_tried_columns(tried))
+    if again:
+        batch.count("recoded")
+        batch.count("recoded-before", row["object_size"])
+        batch.count("recoded-after", object_size)
+    batch.happened("recoded" if again else "coded")
     batch.line("coded", row["received_uid"], row["revision"] + 1, object=object_name, sha256=object_sha256,
                size=object_size, before=row["before"], replaces=row["object_name"], model_id=model_id,
                sop_instance_uid=uid if uid != row["received_uid"] else None,
-               facts=_merged(row, facts))
+               facts=_merged(row, facts), again=again or None, **_tried_columns(tried))
     return True
 
 
-def kept(batch: Batch, work: Work, reason: str, detail: str, facts: Mapping[str, Any] | None) -> bool:
+def _tried_columns(tried: Tried | None) -> dict[str, Any]:
+    return {"tried_effort": tried.effort if tried else None, "tried_model": tried.model if tried else None}
+
+
+def kept(batch: Batch, work: Work, reason: str, detail: str, tried: Tried | None,
+         facts: Mapping[str, Any] | None) -> bool:
     """See `Index.kept`."""
     row = held(batch, work)
     if row is None:
         return False
-    batch.move(row, Event.KEEP, reason=reason, detail=clean_text(detail), error_code=None,
-               facts=_merged(row, facts))
+    told = {"reason": reason, "detail": clean_text(detail)}
+    if row["state"] == State.RECODING.value:
+        # Coded it is and stays: that no smaller object was found is no reason that a report shows.
+        new = _tried_columns(tried)
+        batch.move(row, Event.KEEP, **new)
+        batch.count("recode-kept")
+        batch.happened("recode-kept")
+        batch.line("not-recoded", row["received_uid"], row["revision"] + 1, **told, **new)
+        return True
+    batch.move(row, Event.KEEP, **told, error_code=None, facts=_merged(row, facts))
     batch.happened("kept")
-    batch.line("kept", row["received_uid"], row["revision"] + 1, reason=reason, detail=detail,
-               facts=_merged(row, facts))
+    batch.line("kept", row["received_uid"], row["revision"] + 1, **told, facts=_merged(row, facts))
     return True
 
 
@@ -109,21 +142,26 @@ def failed(batch: Batch, work: Work, error_code: str, message: str, attempts: in
         now = batch.row(schema.instance.c.id == work.instance.id)
         return State(now["state"]) if now is not None else State.DELETED
     if row["attempts"] >= attempts:
-        give_up(batch, row, error_code, message)
-        return State.KEPT
+        return give_up(batch, row, error_code, message)
     pause = min(back_off * 2.0 ** (row["attempts"] - 1), _LONGEST_PAUSE)
-    batch.move(row, Event.FAIL, due_at=batch.now + pause, error_code=error_code, detail=clean_text(message))
+    wishes = {name: row[name] for name in ("recode_effort", "recode_by")}
+    batch.move(row, Event.FAIL, **wishes, **{_due_column(row): batch.now + pause}, error_code=error_code,
+               detail=clean_text(message))
     batch.line("failed", row["received_uid"], row["revision"] + 1, error_code=error_code, detail=message,
                attempt=row["attempts"])
-    return State.RECEIVED
+    return transition(State(row["state"]), Event.FAIL)[0]
 
 
-def give_up(batch: Batch, row: Mapping[str, Any], error_code: str, message: str) -> None:
-    """The last attempt is used up: kept, with reason 'failed' and what went wrong."""
-    batch.move(row, Event.GIVE_UP, reason="failed", error_code=error_code, detail=clean_text(message))
-    batch.happened("kept")
-    batch.line("kept", row["received_uid"], row["revision"] + 1, reason="failed", error_code=error_code,
-               detail=message, attempt=row["attempts"])
+def give_up(batch: Batch, row: Mapping[str, Any], error_code: str, message: str) -> State:
+    """The last attempt is used up. An original is kept, with reason 'failed' and what went wrong; a coded
+    object stays what it was, and the reason says that it could not be coded again."""
+    again = row["state"] == State.RECODING.value
+    reason = RECODE_FAILED if again else "failed"
+    batch.move(row, Event.GIVE_UP, reason=reason, error_code=error_code, detail=clean_text(message))
+    batch.happened("recode-failed" if again else "kept")
+    batch.line(RECODE_FAILED if again else "kept", row["received_uid"], row["revision"] + 1, reason=reason,
+               error_code=error_code, detail=message, attempt=row["attempts"])
+    return transition(State(row["state"]), Event.GIVE_UP)[0]
 
 
 def retry(batch: Batch, sop_instance_uid: str | None, reason: str | None, after: int,
