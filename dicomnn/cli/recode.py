@@ -114,7 +114,7 @@ def _archive(config: Config, effort: str, model: str, jobs: int, *, study: str |
             return
         settings = replace(worker_settings(config), log_level="warning")
         run = Run(opened, settings, jobs)
-        count, size = opened.index.ask_again(lift, limit)
+        count, size = _ask(opened, lift, limit)
         waiting = opened.status().recode_asked
         if not waiting:
             click.echo("recode: there is nothing to be coded again")
@@ -125,6 +125,20 @@ def _archive(config: Config, effort: str, model: str, jobs: int, *, study: str |
             click.echo("the running node does it when it has nothing else to do; see: dicomnn status")
             return
         _watch(run, waiting)
+
+
+def _ask(archive: Archive, lift: Lift, limit: int | None) -> tuple[int, int]:
+    """Let them become due; how many, and their bytes. With millions that takes a while, so it is shown."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed} to be coded again, {task.fields[size]}"))
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True,
+                  disable=not sys.stderr.isatty()) as shown:
+        task = shown.add_task("", total=None, size="")
+        return archive.index.ask_again(
+            lift, limit,
+            told=lambda count, size: shown.update(task, completed=count, size=mebibytes(size)))
 
 
 def _tell_what(archive: Archive, lift: Lift, limit: int | None) -> None:

@@ -61,7 +61,9 @@ class AgainSuite(IndexBase):
     def test_many_are_asked_for_in_pages(self, index: Index) -> None:
         for number in range(450):
             self.coded(index, f"1.{number}")
-        assert index.ask_again(MAX) == (450, 2700)
+        told: list[tuple[int, int]] = []
+        assert index.ask_again(MAX, told=lambda count, size: told.append((count, size))) == (450, 2700)
+        assert told == [(200, 1200), (400, 2400), (450, 2700)]
         assert index.status().recode_waiting == {"asked": 450}
         assert index.call_off() == 450 and index.status().recode_waiting == {}
 

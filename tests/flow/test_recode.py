@@ -257,6 +257,8 @@ def test_a_report_is_written_again_with_the_new_sizes(walks: Walks) -> None:
     walks.archive.index.ask_again(lift_to(walks.archive.shelf, "max"))
     asked = study_report(walks.archive, STUDY).series[0].instances[0]
     assert asked == before and write_due_report(walks.archive, 0.0) is None, "a wish changes nothing"
+    facts = walks.archive.index.get(item.instance).facts
+    assert asked.coded_at == facts["coded_at"], "not when somebody last touched it"
     lift_all(walks)
     assert write_due_report(walks.archive, 0.0) == STUDY
     assert (report_folder(walks.archive, STUDY) / "report.json").is_file()

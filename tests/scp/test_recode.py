@@ -79,6 +79,12 @@ def test_without_a_node_the_command_does_it_itself(folder: Path) -> None:
     shown = dicomnn("status", "--archive", str(folder)).stdout
     assert "2 made smaller, 0 left as they were" in shown and "effort      1 fast, 2 max" in shown
     exact(folder, sent)
+    rule = folder.parent / "rule.toml"
+    rule.write_text("[recode]\neffort = \"max\"\n")
+    ruled = ["status", "--archive", str(folder), "--config", str(rule)]
+    assert json.loads(CliRunner().invoke(main, [*ruled, "--json"]).stdout)["recode_below"] == 1
+    assert "1 below what the nightly rule wants" in CliRunner().invoke(main, ruled).stdout
+    assert after["recode_below"] is None
     nothing = dicomnn("recode", "--archive", str(folder), "--modality", "MR")
     assert nothing.returncode == 0 and "nothing to be coded again" in nothing.stdout
 
