@@ -21,6 +21,7 @@ from typing import Any
 
 from dicomnn.codec.profile import Profile
 from dicomnn.errors import ConfigurationError, UsageError
+from dicomnn.flow.lift import MODELS, Window
 
 CONFLICT_POLICIES = ("never", "if-changed", "always")
 EFFORTS = ("fast", "default", "max")
@@ -94,17 +95,19 @@ class CodingSection:
     profile: str = "lossless"
     """keep, lossless or bounded:N, for what no rule names."""
     effort: str = "default"
-    """fast, default or max."""
+    """fast, default or max, for what no rule names."""
     lease_seconds: float = 60.0
     """How long a worker may be silent before its work is given to another one."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """[[rules]] a profile for some instances; the first rule that matches wins. Empty: any."""
+    """[[rules]] profile and effort for some instances; the first rule that matches wins. Empty: any."""
 
     profile: str = "lossless"
     """The profile asked for."""
+    effort: str = ""
+    """fast, default or max; empty: that of [coding]."""
     ae_title: str = ""
     """Calling AE title."""
     modality: str = ""
@@ -113,6 +116,22 @@ class Rule:
     """SOP Class UID."""
     body_part: str = ""
     """Body Part Examined (0018,0015)."""
+
+
+@dataclass(frozen=True)
+class RecodeSection:
+    """[recode] coding again what is stored, when there is nothing else to do."""
+
+    effort: str = ""
+    """Lift what was coded with less effort than this (default or max); empty: off."""
+    model: str = "newest"
+    """newest: lift also what was coded with an older model; any: the effort alone decides."""
+    between: str = "22:00-05:00"
+    """Hours of the day, local time, in which it may be done."""
+    after_days: float = 1.0
+    """Only what arrived at least so many days ago."""
+    limit_per_night: int = 0
+    """At most so many instances a night; 0: as many as the time allows."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +170,7 @@ class Config:
     node: NodeSection = field(default_factory=NodeSection)
     storage: StorageSection = field(default_factory=StorageSection)
     coding: CodingSection = field(default_factory=CodingSection)
+    recode: RecodeSection = field(default_factory=RecodeSection)
     study: StudySection = field(default_factory=StudySection)
     log: LogSection = field(default_factory=LogSection)
     rules: tuple[Rule, ...] = ()
@@ -305,6 +325,9 @@ def check(config: Config) -> Config:
             Profile.parse(profile)
         except UsageError as error:
             raise ConfigurationError(f"'{where}': {error.message}") from error
+    for rule in config.rules:
+        _one_of(rule.effort, ("", *EFFORTS), "effort in [[rules]]")
+    _check_recode(config.recode)
     for peer in config.peers:
         if peer.address:
             try:
@@ -317,6 +340,19 @@ def check(config: Config) -> Config:
             cure="List the allowed callers as [[peers]] (ae_title, address), or set "
                  "accept_any_peer = true in [node].")
     return config
+
+
+def _check_recode(recode: RecodeSection) -> None:
+    _one_of(recode.effort, ("", *EFFORTS), "recode.effort")
+    _one_of(recode.model, MODELS, "recode.model")
+    try:
+        Window.parse(recode.between)
+    except UsageError as error:
+        raise ConfigurationError(f"'recode.between': {error.message}") from error
+    if recode.after_days < 0:
+        raise ConfigurationError("'recode.after_days' must not be negative")
+    if recode.limit_per_night < 0:
+        raise ConfigurationError("'recode.limit_per_night' must not be negative; 0 is no limit")
 
 
 def _one_of(value: str, allowed: tuple[str, ...], key: str) -> None:

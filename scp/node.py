@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import socket
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -18,9 +15,11 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomnn.errors import ConfigurationError, DicomnnError
 from dicomnn.flow.ingest import Arrival, Ingest, Policy, ProfileRule
+from dicomnn.flow.lift import NightRule
 from dicomnn.flow.opening import Archive, Place, open_archive
 from dicomnn.flow.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnn.flow.retrieve import Retrieval
+from scp import heartbeat
 from scp.config import Config
 from scp.dimse.accept import VERIFICATION, Limits, NodeAssociation, NodeServer, Peer, Service, request_handler
 from scp.dimse.retrieve import serve_get
@@ -30,8 +29,6 @@ from scp.pool import WorkerPool, WorkerSettings
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT_FILE = "node.json"
-HEARTBEAT_SECONDS = 2.0
 HOUSEKEEPING_SECONDS = 0.5
 DRAIN_SECONDS = 5.0
 
@@ -42,16 +39,38 @@ def place_of(config: Config) -> Place:
                  policy=config.storage.on_conflict, grace_seconds=config.archive.release_grace_seconds)
 
 
+def rules_of(config: Config) -> tuple[ProfileRule, ...]:
+    """The rules, as the walks know them."""
+    return tuple(ProfileRule(r.profile, r.ae_title, r.modality, r.sop_class_uid, r.body_part, r.effort)
+                 for r in config.rules)
+
+
+def night_of(config: Config) -> NightRule | None:
+    """The nightly rule, None when there is none."""
+    wanted = config.recode
+    if not wanted.effort:
+        return None
+    return NightRule(wanted.effort, wanted.model, wanted.between, wanted.after_days, wanted.limit_per_night)
+
+
 def policy_of(config: Config) -> Policy:
     """What the configuration says about arrivals."""
     return Policy(
         profile=config.coding.profile,
-        rules=tuple(ProfileRule(r.profile, r.ae_title, r.modality, r.sop_class_uid, r.body_part)
-                    for r in config.rules),
+        rules=rules_of(config),
         conflict_status=config.storage.conflict_status,
         keep_mismatched=config.storage.on_identity_mismatch == "keep",
         minimum_free_bytes=config.storage.minimum_free_bytes,
     )
+
+
+def worker_settings(config: Config) -> WorkerSettings:
+    """What the node tells its workers."""
+    coding, study = config.coding, config.study
+    return WorkerSettings(place=place_of(config), effort=coding.effort, rules=rules_of(config),
+                          night=night_of(config), lease_seconds=coding.lease_seconds,
+                          quiet_seconds=study.quiet_seconds, reports=study.reports,
+                          log_level=config.log.level, log_json=config.log.json)
 
 
 class Node:
@@ -91,7 +110,7 @@ class Node:
             raise
         self._started = time.time()
         if self.config.worker_count:
-            self.workers = WorkerPool(self._worker_settings(), self.config.worker_count)
+            self.workers = WorkerPool(worker_settings(self.config), self.config.worker_count)
             self.workers.start()
         self._spawn(self._housekeeping, "housekeeping")
         log.info("started", address=self.address, archive=str(self.config.folder),
@@ -159,7 +178,7 @@ class Node:
         for thread in self._threads:
             thread.join(timeout=5.0)
         with contextlib.suppress(OSError):
-            (self.config.folder / HEARTBEAT_FILE).unlink()
+            heartbeat.remove(self.config.folder)
         self.archive.close()
         log.info("stopped")
 
@@ -201,32 +220,20 @@ class Node:
         return True
 
     # ------------------------------------------------------------------ the rest
-    def _worker_settings(self) -> WorkerSettings:
-        coding, study = self.config.coding, self.config.study
-        return WorkerSettings(place=place_of(self.config), effort=coding.effort,
-                              lease_seconds=coding.lease_seconds, quiet_seconds=study.quiet_seconds,
-                              reports=study.reports, log_level=self.config.log.level,
-                              log_json=self.config.log.json)
-
     def _housekeeping(self) -> None:
         beat = 0.0
         while not self._stopping.wait(HOUSEKEEPING_SECONDS):
             try:
                 while self.archive.release_due() and not self._stopping.is_set():
                     pass
-                if time.monotonic() - beat > HEARTBEAT_SECONDS:
+                if time.monotonic() - beat > heartbeat.BEAT_SECONDS:
                     beat = time.monotonic()
                     self._heartbeat()
             except Exception as error:  # noqa: BLE001 - tried again in a moment
                 log.error("housekeeping-failed", exc_info=error)
 
     def _heartbeat(self) -> None:
-        """For `dicomnn status`: that a node runs here, and where it listens."""
-        target = Path(self.config.folder) / HEARTBEAT_FILE
-        temporary = target.with_suffix(".part")
-        temporary.write_text(json.dumps({
-            "pid": os.getpid(), "address": self.address, "started_at": self._started, "time": time.time(),
-            "workers": self.config.worker_count,
-            "associations": len(self._ae.active_associations),
-        }))
-        os.replace(temporary, target)
+        """For `dicomnn status` and `dicomnn recode`."""
+        heartbeat.write(self.config.folder, {
+            "address": self.address, "started_at": self._started, "workers": self.config.worker_count,
+            "associations": len(self._ae.active_associations)})

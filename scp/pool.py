@@ -20,6 +20,8 @@ from pathlib import Path
 
 import structlog
 
+from dicomnn.flow.ingest import ProfileRule
+from dicomnn.flow.lift import NightRule
 from dicomnn.flow.opening import Place
 
 log = structlog.get_logger(__name__)
@@ -37,10 +39,14 @@ HEALTHY_SECONDS = 20.0      # a worker that lived this long resets the pause
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What a worker process is told; travels as one line of JSON."""
+    """What a worker process is told; travels as one line of JSON. arrivals: whether it takes what waits to
+    be coded for the first time; night: what it may look for by itself when there is nothing else."""
 
     place: Place
     effort: str = "default"
+    rules: tuple[ProfileRule, ...] = ()
+    arrivals: bool = True
+    night: NightRule | None = None
     lease_seconds: float = 60.0
     quiet_seconds: float = 30.0
     reports: bool = True
@@ -53,7 +59,10 @@ class WorkerSettings:
     @classmethod
     def from_line(cls, line: bytes) -> WorkerSettings:
         values = json.loads(line)
-        return cls(**{**values, "place": Place(**values["place"])})
+        night = values["night"]
+        return cls(**{**values, "place": Place(**values["place"]),
+                      "rules": tuple(ProfileRule(**rule) for rule in values["rules"]),
+                      "night": None if night is None else NightRule(**night)})
 
 
 class _Slot:

@@ -1,5 +1,8 @@
 """A worker process: leases instances, codes them one after the other, writes reports when idle.
 
+What came in goes first. Only who finds nothing of that kind codes again what somebody wants to be coded
+again, and only who finds nothing of that kind either looks for more, if it is the time of the nightly rule.
+
 Run by the node as ``python -m scp.worker NUMBER``; the first line of standard input is its settings,
 and the end of standard input is its end: also when the node was killed. It may be killed at any
 moment: what it had leased is leased again.
@@ -19,6 +22,7 @@ from typing import Any
 
 import structlog
 
+from dicomnn.archive import Work
 from scp.pool import WorkerSettings
 
 log = structlog.get_logger(__name__)
@@ -37,12 +41,14 @@ class Worker:
 
     def __init__(self, settings: WorkerSettings, number: int) -> None:
         from dicomnn.flow.code import Coder
+        from dicomnn.flow.lift import Night
         from dicomnn.flow.opening import open_archive
 
         self.settings = settings
         self.stop = threading.Event()
         self.archive = open_archive(settings.place)
-        self.coder = Coder(self.archive, effort=settings.effort)
+        self.coder = Coder(self.archive, effort=settings.effort, rules=settings.rules)
+        self.night = Night(self.archive, settings.night) if settings.night is not None else None
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{number}:{secrets.token_hex(4)}"
         self._idle = SHORTEST_IDLE
         self._trouble = TROUBLE_PAUSE
@@ -70,7 +76,7 @@ class Worker:
     def _one_piece(self) -> bool:
         from dicomnn.flow.code import renewed
 
-        leased = self.archive.index.lease(self.owner, self.settings.lease_seconds, 1)
+        leased = self._lease()
         if not leased:
             return False
         for work in leased:
@@ -80,6 +86,16 @@ class Worker:
             level("worked", uid=done.sop_instance_uid, outcome=done.outcome, reason=done.reason or None,
                   before=done.before, after=done.after, seconds=round(done.seconds, 3))
         return True
+
+    def _lease(self) -> list[Work]:
+        index, seconds = self.archive.index, self.settings.lease_seconds
+        if self.settings.arrivals and (arrived := index.lease(self.owner, seconds, 1)):
+            return arrived
+        night = self.night is not None and self.night.open()
+        again = index.lease_again(self.owner, seconds, 1, night=night)
+        if not again and self.night is not None and night and self.night.ask():
+            again = index.lease_again(self.owner, seconds, 1, night=True)
+        return again
 
     def _reports(self, busy: bool) -> None:
         if not self.settings.reports:

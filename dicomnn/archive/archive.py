@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Self, TypeVar
 
 from dicomnn.archive.index import Index, Instance, Receipt, Received, Status, open_index
 from dicomnn.archive.journal import Journal
@@ -81,7 +81,7 @@ class Archive:
         self.journal.close()
         self.store.close()
 
-    def __enter__(self) -> Archive:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -106,9 +106,11 @@ class Index(ABC):
         """The coded instances that `ask_again` would take now."""
 
     @abstractmethod
-    def ask_again(self, lift: Lift, limit: int | None = None) -> tuple[int, int]:
+    def ask_again(self, lift: Lift, limit: int | None = None, *,
+                  told: Callable[[int, int], None] | None = None) -> tuple[int, int]:
         """A person wants the instances that ``lift`` means coded again: they become due for whoever asks
-        `lease_again`. (How many, bytes of their present objects.) Safe to be called twice."""
+        `lease_again`. (How many, bytes of their present objects.) Safe to be called twice. There may be
+        millions: ``told`` hears the sums so far, after each commit."""
 
     @abstractmethod
     def ask_tonight(self, lift: Lift, limit: int, *, night: str, per_night: int = 0) -> int:

@@ -234,11 +234,11 @@ class Status:
     for release and conflicts included. failures: error code to number of instances given up.
     rate: instances per second over the last ``rate_seconds``: received, coded and kept apart.
     oldest_backlog: when the longest waiting instance arrived.
-    coded counts those that are coded again just now (recoding) too. recode_waiting: who wants it to
-    number of instances ('asked', 'night'). recoded, recode_kept: how often a smaller object took the
-    place of a coded one, and how often none was found; recode_bytes_*: the objects of recoded, before and
-    after. recode_failures: error code to instances whose recoding was given up. tried: effort to model to
-    instances that were coded, or tried to be, with it last.
+    coded counts those that are coded again just now too. recode_waiting, recoding: who wants it ('asked',
+    'night') to instances that wait to be coded again, and that just now are. recoded, recode_kept: how
+    often a smaller object took the place of a coded one, and how often none was found; recode_bytes_*:
+    the objects of recoded, before and after. recode_failures: error code to instances whose recoding was
+    given up. tried: effort to model to instances that were coded, or tried to be, with it last.
     """
 
     backlog: int
@@ -261,7 +261,7 @@ class Status:
     oldest_backlog: float | None
     models: Sequence[str] = ()
     recode_waiting: Mapping[str, int] = field(default_factory=dict)
-    recoding: int = 0
+    recoding: Mapping[str, int] = field(default_factory=dict)
     recoded: int = 0
     recode_kept: int = 0
     recode_bytes_before: int = 0
@@ -273,7 +273,12 @@ class Status:
     def idle(self) -> bool:
         """No work is left: nothing waits for a worker, nothing is with one. What only the nightly rule
         wants to code again does not count."""
-        return not (self.backlog or self.coding or self.recoding or self.recode_waiting.get("asked"))
+        return not (self.backlog or self.coding or self.recode_asked)
+
+    @property
+    def recode_asked(self) -> int:
+        """Instances that a person wants coded again and that are not yet."""
+        return self.recode_waiting.get("asked", 0) + self.recoding.get("asked", 0)
 
     @property
     def recode_saved(self) -> int:

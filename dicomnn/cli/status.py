@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -15,12 +14,12 @@ import click
 from dicomnn.errors import UsageError
 
 if TYPE_CHECKING:
-    from dicomnn.archive import Archive
+    from dicomnn.archive import Status
+    from dicomnn.flow.opening import Archive
+    from scp.config import RecodeSection
 
 SCHEMA = "dicomnn.status/1"
 POLL_SECONDS = 0.5
-HEARTBEAT_FILE = "node.json"
-ALIVE_SECONDS = 10.0
 MOST_PROBLEMS = 20
 
 
@@ -48,7 +47,7 @@ def command(context: click.Context, archive: Path | None, config_path: Path | No
     with open_archive(place) as opened:
         if wait_idle is not None:
             idle = _wait(opened, wait_idle, quiet=as_json)
-        facts = gather(opened, Path(place.folder))
+        facts = gather(opened, Path(place.folder), config.recode)
     click.echo(json.dumps(facts) if as_json else text(facts))
     if not idle:
         click.echo(f"dicomnn: work is left after {wait_idle:g} s.", err=True)
@@ -80,9 +79,13 @@ def _wait(archive: Archive, seconds: float, quiet: bool) -> bool:
 
 
 # ------------------------------------------------------------------ figures
-def gather(archive: Archive, folder: Path) -> dict[str, Any]:
-    """The object of ``--json``; keys are only ever added. Sizes in bytes, times in seconds since 1970."""
+def gather(archive: Archive, folder: Path, rule: RecodeSection) -> dict[str, Any]:
+    """The object of ``--json``; keys are only ever added. Sizes in bytes, times in seconds since 1970.
+
+    recode_below: coded instances that the nightly rule will lift, None without a rule.
+    """
     from dicomnn.archive import State
+    from scp import heartbeat
 
     status = archive.status()
     stored = status.bytes_store + status.bytes_index
@@ -97,24 +100,25 @@ def gather(archive: Archive, folder: Path) -> dict[str, Any]:
         "instances": status.backlog + status.coding + status.coded + status.kept_total,
         "ratio_coded": _ratio(status.bytes_before, status.bytes_after),
         "ratio": _ratio(status.bytes_received, stored), "bytes_archive": stored,
-        "failed": problems, "node": _node(folder),
+        "recode_asked": status.recode_asked, "recode_saved": status.recode_saved,
+        "recode_below": _below(archive, status, rule),
+        "failed": problems, "node": heartbeat.read(folder),
     }
+
+
+def _below(archive: Archive, status: Status, rule: RecodeSection) -> int | None:
+    if not rule.effort:
+        return None
+    from dicomnn.archive import Tried
+    from dicomnn.flow.lift import lift_to
+
+    lift = lift_to(archive.shelf, rule.effort, model=rule.model)
+    return sum(number for effort, models in status.tried.items() for model, number in models.items()
+               if lift.means(Tried(effort, model)))
 
 
 def _ratio(before: int, after: int) -> float | None:
     return round(before / after, 4) if before and after else None
-
-
-def _node(folder: Path) -> dict[str, Any] | None:
-    """The heartbeat of a node that runs on this folder now, None when none does."""
-    try:
-        beat = json.loads((folder / HEARTBEAT_FILE).read_text("utf-8"))
-        if time.time() - float(beat["time"]) > ALIVE_SECONDS:
-            return None
-        os.kill(int(beat["pid"]), 0)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return {key: beat.get(key) for key in ("pid", "address", "started_at", "workers", "associations")}
 
 
 def text(facts: dict[str, Any]) -> str:
@@ -128,6 +132,7 @@ def text(facts: dict[str, Any]) -> str:
         f"{rate.get('kept', 0):.2f} kept per second (last {facts['rate_seconds']:.0f} s)",
         f"coded       {status['coded']} instances: {_size(status['bytes_before'])} before, "
         f"{_size(status['bytes_after'])} after{_times(facts['ratio_coded'])}",
+        *_again(facts),
         f"archive     {_size(status['bytes_received'])} received, {_size(facts['bytes_archive'])} stored "
         f"({_size(status['bytes_store'])} objects, {_size(status['bytes_index'])} index)"
         f"{_times(facts['ratio'])}",
@@ -142,6 +147,21 @@ def text(facts: dict[str, Any]) -> str:
     lines += [f"            {count:>7} {code}" for code, count in facts["failures"].items()]
     lines += [f"            {p['sop_instance_uid']}: {p['detail']}" for p in facts["failed"]]
     return "\n".join(lines)
+
+
+def _again(facts: dict[str, Any]) -> list[str]:
+    """Coding again: who wants it, what it has brought, with what effort the rest was coded."""
+    waiting, below = facts["recode_waiting"], facts["recode_below"]
+    asked, night = waiting.get("asked", 0), waiting.get("night", 0)
+    rule = "" if below is None else f", {below} below what the nightly rule wants"
+    efforts = ", ".join(f"{sum(models.values())} {effort or 'unknown'}"
+                        for effort, models in sorted(facts["tried"].items()))
+    lines = [f"recode      {asked} asked for, {night} for the night, {sum(facts['recoding'].values())} under "
+             f"way{rule}; {facts['recoded']} made smaller, {facts['recode_kept']} left as they were, "
+             f"{_size(facts['recode_saved'])} saved"]
+    lines += [f"            {count:>7} not coded again: {code}"
+              for code, count in facts["recode_failures"].items()]
+    return [*lines, f"effort      {efforts or 'nothing coded'}"]
 
 
 def _since(facts: dict[str, Any]) -> str:

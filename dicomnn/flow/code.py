@@ -1,4 +1,5 @@
-"""Walk 1, second half: one leased instance is coded, verified and swapped, or kept with a reason.
+"""Walk 1, second half: one leased instance is coded, verified and swapped, or kept with a reason. And, later,
+coded once more with more effort or a newer model, from its own pixels.
 
 Nothing here changes a state by itself: the index compares the lease, so doing the same work twice, or
 losing a lease on the way, harms nobody.
@@ -10,20 +11,24 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from dicomnn.archive import Instance, Work
+from dicomnn.archive import Instance, State, Tried, Work
 from dicomnn.codec.model import Model
 from dicomnn.codec.profile import Profile
 from dicomnn.coded.mapping import Mapping
+from dicomnn.coded.reseal import reseal
 from dicomnn.coded.seal import seal
+from dicomnn.coded.sealed import Sealed
 from dicomnn.dicom.scan import scan
-from dicomnn.errors import DicomnnError, UnknownModel
+from dicomnn.errors import DicomnnError, RestoreMismatch, UnknownModel
+from dicomnn.flow.ingest import ProfileRule
+from dicomnn.flow.lift import UNKNOWN, higher
 from dicomnn.flow.measure import image_facts, measured
 from dicomnn.flow.opening import Archive
 from dicomnn.flow.study import keep_figures
@@ -33,7 +38,8 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Done:
-    """What became of one piece of work. outcome: 'coded', 'kept', 'failed' or 'lost' (the lease)."""
+    """What became of one piece of work. outcome: 'coded', 'kept', 'failed' or 'lost' (the lease); of one that
+    was to be coded again 'recoded' or 'left' (as it was), with the sizes of its coded objects."""
 
     sop_instance_uid: str
     outcome: str
@@ -44,11 +50,13 @@ class Done:
 
 
 class Coder:
-    """Codes what it is given. One per worker process."""
+    """Codes what it is given. One per worker process. ``effort``: for what no rule gives another one."""
 
-    def __init__(self, archive: Archive, *, effort: str = "default", threads: int = 1) -> None:
+    def __init__(self, archive: Archive, *, effort: str = "default", rules: Sequence[ProfileRule] = (),
+                 threads: int = 1) -> None:
         self.archive = archive
         self.effort = effort
+        self.rules = rules
         self.threads = threads
         self._kept_models: set[str] = set()
         self._told = False
@@ -64,7 +72,7 @@ class Coder:
         """
         started = time.monotonic()
         try:
-            done = self._code(work)
+            done = self._again(work) if work.instance.state is State.RECODING else self._code(work)
         except DicomnnError as error:
             if error.code in ("store-full", "store-failed", "index-failed"):
                 raise
@@ -85,26 +93,68 @@ class Coder:
         profile = Profile.parse(instance.profile)
         if profile.kind == "keep":
             return self._keep(work, "profile-keep", "", {})
-        model = self._newest()
+        model, effort = self._newest(), self._effort(instance)
         with self.archive.store.pin(work.object_name) as source, self.archive.store.create() as incoming:
             target = incoming.path
             assert target is not None
             sealed = seal(source, target, profile=profile, model=model, models=self.archive.model,
-                          effort=self.effort, threads=self.threads)
+                          effort=effort, threads=self.threads)
             facts = {**sealed.facts(), "image": image_facts(source)}
             if sealed.kind == "kept" or sealed.manifest is None:
                 return self._keep(work, sealed.reason or "failed", sealed.detail, facts)
-            uid = None
+            uid: str | None = None
+            tried: Tried | None = Tried(effort, model.id if model else UNKNOWN)
             if sealed.manifest.exact == "bounded":
-                uid = _uid_in(target)
+                uid, tried = _uid_in(target), None
                 facts |= self._measured(instance, source, target, facts["image"], uid)
             self._keep_model(sealed.manifest.model_id)
             name = incoming.commit()
             swapped = self.archive.index.coded(
                 work, name, object_sha256=incoming.sha256, object_size=incoming.size,
-                model_id=sealed.manifest.model_id or None, facts=facts, sop_instance_uid=uid)
+                model_id=sealed.manifest.model_id or None, tried=tried, facts=facts, sop_instance_uid=uid)
         outcome = "coded" if swapped else "lost"
         return Done(instance.sop_instance_uid, outcome, before=instance.before, after=incoming.size)
+
+    def _effort(self, instance: Instance) -> str:
+        """That of the first rule that matches, as for the profile."""
+        for rule in self.rules:
+            if rule.matches(instance.calling_ae, dict(instance.attributes)):
+                return rule.effort or self.effort
+        return self.effort
+
+    def _again(self, work: Work) -> Done:
+        """The same for what is coded already: a smaller object of the same original, or nothing happens."""
+        instance, model = work.instance, self._newest()
+        # Never less than it had: a wish for a newer model is none for less effort.
+        effort = higher(instance.recode_effort or self.effort, instance.tried_effort or UNKNOWN)
+        tried = Tried(effort, model.id if model else UNKNOWN)
+        with self.archive.store.pin(work.object_name) as source, self.archive.store.create() as incoming:
+            target = incoming.path
+            assert target is not None
+            sealed = reseal(source, target, model=model, models=self.archive.model, effort=effort,
+                            threads=self.threads)
+            if sealed.kind == "kept" or sealed.manifest is None:
+                return self._leave(work, sealed, tried)
+            if instance.digest not in (sealed.manifest.original_dataset_digest,
+                                       sealed.manifest.dataset_digest):
+                raise RestoreMismatch("the coded object is not of the data set that was received",
+                                      subject=instance.sop_instance_uid)
+            self._keep_model(sealed.manifest.model_id)
+            name = incoming.commit()
+            swapped = self.archive.index.coded(
+                work, name, object_sha256=incoming.sha256, object_size=incoming.size,
+                model_id=sealed.manifest.model_id or None, tried=tried, facts=sealed.facts())
+        return Done(instance.sop_instance_uid, "recoded" if swapped else "lost",
+                    before=instance.object_size, after=incoming.size)
+
+    def _leave(self, work: Work, sealed: Sealed, tried: Tried) -> Done:
+        reason, size = sealed.reason or "", work.instance.object_size
+        if reason == "surroundings-changed":
+            # Elsewhere that may be the way of the world; in our own store it is damage.
+            raise RestoreMismatch("the coded object is not as it was written", subject=work.sop_instance_uid)
+        still_ours = self.archive.index.kept(work, reason, sealed.detail,
+                                             tried=None if reason == "lossy" else tried)
+        return Done(work.sop_instance_uid, "left" if still_ours else "lost", reason, size, size)
 
     def _keep(self, work: Work, reason: str, detail: str, facts: dict[str, Any]) -> Done:
         still_ours = self.archive.index.kept(work, reason, detail, facts=facts)

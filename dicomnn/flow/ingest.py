@@ -26,13 +26,15 @@ MALFORMED = "malformed"
 
 @dataclass(frozen=True)
 class ProfileRule:
-    """Asks for ``profile`` where every field that is not empty equals the instance's."""
+    """Asks for ``profile`` and ``effort`` ('': the usual one) where every field that is not empty equals the
+    instance's."""
 
     profile: str
     ae_title: str = ""
     modality: str = ""
     sop_class_uid: str = ""
     body_part: str = ""
+    effort: str = ""
 
     def matches(self, ae_title: str, attributes: dict[str, Any]) -> bool:
         return all(not wanted or wanted == str(there or "") for wanted, there in (

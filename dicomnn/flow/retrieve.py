@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from dicomnn.archive.index import Instance
-from dicomnn.archive.states import State
 from dicomnn.coded.egress import offered, write_as
 from dicomnn.coded.restore import restore
 from dicomnn.errors import IdentifierInvalid, NotCoded, ObjectMissing, PeerError, RestoreMismatch
@@ -138,13 +137,13 @@ class Retrieval:
                                  subject=match.sop_instance_uid)
         instance = self.archive.index.get(match.sop_instance_uid)
         plain = accepted is None or instance.transfer_syntax_uid in accepted
-        if plain and instance.state is not State.CODED:
+        if plain and not instance.state.is_coded:
             instance, source = self.archive.open_current(match.sop_instance_uid)
-            if instance.state is not State.CODED:
+            if not instance.state.is_coded:
                 return self._outgoing(instance, instance.transfer_syntax_uid, *_as_received(source))
             source.close()      # it was swapped just now
         with self.archive.pin_current(match.sop_instance_uid) as (instance, path):
-            if instance.state is not State.CODED:
+            if not instance.state.is_coded:
                 return self._converted(instance, path, instance.transfer_syntax_uid, accepted)
             # Which syntax restoring gives is only known from the object, so the peer's wish comes second.
             outgoing = self._restored(instance, path)

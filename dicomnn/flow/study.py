@@ -145,12 +145,12 @@ def _conflicts(archive: Archive, study_instance_uid: str) -> dict[str, tuple[Con
 def _row(instance: Instance, conflicts: tuple[Conflict, ...]) -> InstanceRow:
     attributes, facts = instance.attributes, instance.facts
     image = facts.get("image") or {}
-    coded = instance.state is State.CODED
+    coded = instance.state.is_coded
     waiting = instance.state in (State.RECEIVED, State.CODING)
     reason = instance.reason if instance.state is State.KEPT else None
     return InstanceRow.from_facts({
         "sop_instance_uid": instance.sop_instance_uid, "series_instance_uid": instance.series_instance_uid,
-        "state": str(instance.state), "bytes_before": instance.before,
+        "state": str(State.CODED if coded else instance.state), "bytes_before": instance.before,
         "bytes_after": None if waiting else instance.object_size,
         "sop_class_uid": instance.sop_class_uid, "sop_class_name": UID(instance.sop_class_uid).name,
         "modality": attributes.get("modality") or "", "series_number": attributes.get("series_number"),
@@ -165,7 +165,8 @@ def _row(instance: Instance, conflicts: tuple[Conflict, ...]) -> InstanceRow:
         "model_id": (instance.model_id or "") if coded else "",
         "exact": (facts.get("exact") or "") if coded else "",
         "payload_bytes": facts.get("payload_bytes"), "tiles": facts.get("tiles") or {},
-        "received_at": _iso(instance.received_at), "coded_at": _iso(instance.changed_at) if coded else "",
+        "received_at": _iso(instance.received_at),
+        "coded_at": (facts.get("coded_at") or _iso(instance.changed_at)) if coded else "",
         "seconds": facts.get("seconds"), "reason": reason or "",
         "reason_text": _reason_text(instance) if reason else "", "note": facts.get("note") or "",
         "dataset_digest": instance.digest, "quality": _quality(facts, image) if coded else None,

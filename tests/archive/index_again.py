@@ -61,7 +61,9 @@ class AgainSuite(IndexBase):
     def test_many_are_asked_for_in_pages(self, index: Index) -> None:
         for number in range(450):
             self.coded(index, f"1.{number}")
-        assert index.ask_again(MAX) == (450, 2700)
+        told: list[tuple[int, int]] = []
+        assert index.ask_again(MAX, told=lambda count, size: told.append((count, size))) == (450, 2700)
+        assert told == [(200, 1200), (400, 2400), (450, 2700)]
         assert index.status().recode_waiting == {"asked": 450}
         assert index.call_off() == 450 and index.status().recode_waiting == {}
 
@@ -92,7 +94,7 @@ class AgainSuite(IndexBase):
         assert index.ask_again(MAX) == (2, 12), "a person may ask for what only the night would do"
         assert index.status().recode_waiting == {"asked": 2} and not index.status().idle
         assert len(index.lease_again("worker", 60, limit=9)) == 2
-        assert not index.status().idle
+        assert index.status().recoding == {"asked": 2} and not index.status().idle
 
     def test_the_night_has_a_limit_over_all_processes(self, make_index: Callable[..., Index]) -> None:
         one, other = make_index(), make_index()
@@ -132,7 +134,7 @@ class AgainSuite(IndexBase):
         assert after.facts == {"a": 1, "effort": "max"}
         assert [(r.object_name, r.reason) for r in index.due_releases()] == [(old, "recoded")]
         status = index.status()
-        assert (status.coded, status.bytes_after, status.recoding) == (1, 4, 0)
+        assert (status.coded, status.bytes_after, status.recoding) == (1, 4, {})
         assert (status.recoded, status.recode_bytes_before, status.recode_saved) == (1, 6, 2)
         assert status.tried == {"max": {"m2": 1}}
         assert list(index.recodable(Lift("max", lower=("fast",)))) == []
@@ -216,4 +218,4 @@ class AgainSuite(IndexBase):
         assert (replaced.state, replaced.tried_effort, replaced.recode_by) == (State.RECEIVED, None, None)
         (conflict,) = index.conflicts()
         assert conflict.coded and conflict.object_name == first.object_name
-        assert index.status().tried == {} and index.status().recoding == 0
+        assert index.status().tried == {} and index.status().recoding == {}

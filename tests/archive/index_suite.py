@@ -176,7 +176,8 @@ class IndexSuite(ArrivalSuite, WorkSuite, AgainSuite):
         assert status.failures == Counter(row.error_code for row in rows
                                           if row.state is State.KEPT and row.error_code)
         coded = [row for row in rows if row.state.is_coded]
-        assert status.recoding == states[State.RECODING] and status.recoded > 0 < status.recode_kept
+        assert status.recoding == Counter(row.recode_by for row in rows if row.state is State.RECODING)
+        assert status.recoding and status.recoded > 0 < status.recode_kept
         assert status.recode_waiting == Counter(row.recode_by for row in rows
                                                 if row.state is State.CODED and row.recode_by)
         assert status.recode_failures == Counter(row.error_code for row in rows

@@ -156,7 +156,7 @@ def test_killed_while_coding_again(new_archive: NewArchive, tmp_path: Path, poin
         archive.release_due()
         assert current(archive, "1.0") == b"less"
         status = archive.status()
-        assert (status.coded, status.recoding, status.recoded, status.recode_saved) == (1, 0, 1, 1)
+        assert (status.coded, status.recoding, status.recoded, status.recode_saved) == (1, {}, 1, 1)
         left = [difference.kind for difference in compare(archive.store, archive.index, min_age=-1)]
         assert set(left) <= {"orphan"} and len(left) <= 1
 

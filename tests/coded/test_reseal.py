@@ -104,7 +104,7 @@ def test_a_lossy_object_is_left_alone(ct: Path, tmp_path: Path, kit: Any, shelf:
     assert (sealed.kind, sealed.reason) == ("kept", "lossy") and not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize("how", ["syntax", "element"])
+@pytest.mark.parametrize("how", ["syntax", "element", "byte"])
 def test_what_was_changed_on_a_trip_is_left_alone(
     how: str, coded: Path, tmp_path: Path, shelf: Shelf
 ) -> None:
@@ -113,7 +113,10 @@ def test_what_was_changed_on_a_trip_is_left_alone(
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     else:
         dataset.PatientID = "COERCED"
-    dataset.save_as(coded, implicit_vr=how == "syntax", little_endian=True)
+    if how == "byte":
+        coded.write_bytes(coded.read_bytes().replace(b"P1", b"P2", 1))
+    else:
+        dataset.save_as(coded, implicit_vr=how == "syntax", little_endian=True)
     sealed = lift(shelf, coded, tmp_path / "x")
     assert (sealed.kind, sealed.reason) == ("kept", "surroundings-changed")
 

@@ -12,6 +12,8 @@ import pytest
 from dicomnn.errors import ConfigurationError
 from scp import config as module
 from scp.config import Config, load
+from scp.node import night_of, place_of, rules_of
+from scp.pool import WorkerSettings
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -52,6 +54,14 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     ("[coding]\neffort = \"heroic\"\n", "coding.effort"),
     ("[coding]\nprofile = \"losless\"\n", "coding.profile"),
     ("[[rules]]\nprofile = \"lossy:ratio=10\"\n", "rules"),
+    ("[[rules]]\neffort = \"heroic\"\n", "effort in [[rules]]"),
+    ("[recode]\neffort = \"heroic\"\n", "recode.effort"),
+    ("[recode]\nmodel = \"latest\"\n", "recode.model"),
+    ("[recode]\nbetween = \"22-5\"\n", "recode.between"),
+    ("[recode]\nbetween = \"22:00-25:00\"\n", "recode.between"),
+    ("[recode]\nbetween = \"05:00-05:00\"\n", "recode.between"),
+    ("[recode]\nafter_days = -1\n", "recode.after_days"),
+    ("[recode]\nlimit_per_night = -1\n", "recode.limit_per_night"),
     ("[[peers]]\naddress = \"10.0.0.300\"\n", "address"),
     ("[[peers]]\ntitle = \"X\"\n", "title"),
     ("peers = 3\n", "peers"),
@@ -62,6 +72,17 @@ def test_what_is_wrong_is_refused_by_name(tmp_path: Path, text: str, named: str)
     with pytest.raises(ConfigurationError) as raised:
         load(written(tmp_path, text), {})
     assert named in raised.value.sentence() and raised.value.exit_code == 2
+
+
+def test_workers_are_told_the_rules_and_the_nightly_rule(tmp_path: Path) -> None:
+    assert night_of(load(None, {})) is None, "off by default"
+    config = load(written(tmp_path, '[[rules]]\nae_title = "CT1"\neffort = "fast"\n'
+                                    '[recode]\neffort = "max"\nbetween = "23:00-04:30"\n'), {})
+    settings = WorkerSettings(place_of(config), rules=rules_of(config), night=night_of(config))
+    told = WorkerSettings.from_line(settings.to_line())
+    assert told == settings and told.night is not None
+    assert told.rules[0].effort == "fast" and told.night.between == "23:00-04:30"
+    assert WorkerSettings.from_line(WorkerSettings(place_of(config)).to_line()).night is None
 
 
 def test_a_file_that_is_not_there_is_a_configuration_error(tmp_path: Path) -> None:
@@ -84,7 +105,7 @@ def test_every_key_is_described_where_its_default_stands() -> None:
                     after = node.body[place + 1] if place + 1 < len(node.body) else None
                     assert isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant), (
                         node.name, ast.unparse(statement))
-    assert len(fields(Config)) == 8
+    assert len(fields(Config)) == 9
 
 
 def test_the_document_names_every_key_with_its_default() -> None:
@@ -101,4 +122,5 @@ def test_the_document_names_every_key_with_its_default() -> None:
 def test_the_documents_example_is_a_valid_configuration(tmp_path: Path) -> None:
     text = (Path(__file__).parent.parent.parent / "docs" / "configuration.md").read_text()
     example = text.split("```toml\n")[1].split("```")[0]
-    assert load(written(tmp_path, example), {}).peers[0].ae_title == "CT1"
+    config = load(written(tmp_path, example), {})
+    assert config.peers[0].ae_title == "CT1" and config.recode.effort == "max"

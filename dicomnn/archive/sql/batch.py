@@ -283,8 +283,8 @@ def instance_weight(row: Mapping[str, Any]) -> dict[str, int]:
         weight["before"], weight["after"] = row["before"], row["object_size"]
         if row["tried_effort"] is not None:
             weight[f"tried:{row['tried_effort']}:{row['tried_model']}"] = 1
-        if state == State.CODED.value and row["recode_at"] is not None:
-            weight[f"recode:{row['recode_by']}"] = 1
+        if row["recode_by"] is not None:
+            weight[f"{'recoding' if state == State.RECODING.value else 'recode'}:{row['recode_by']}"] = 1
         if row["reason"] == RECODE_FAILED:
             weight[f"recode-failure:{row['error_code']}"] = 1
     if state == State.KEPT.value:

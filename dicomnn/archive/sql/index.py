@@ -167,7 +167,8 @@ class SqlIndex(Index):
         with _told_as_archive_error():
             yield from again.candidates(self._engine, lift, self._tried(), page)
 
-    def ask_again(self, lift: Lift, limit: int | None = None) -> tuple[int, int]:
+    def ask_again(self, lift: Lift, limit: int | None = None, *,
+                  told: Callable[[int, int], None] | None = None) -> tuple[int, int]:
         count = size = 0
         for tried in filter(lift.means, self._tried()):
             after: int | None = 0
@@ -179,6 +180,8 @@ class SqlIndex(Index):
                     return again.ask(batch, lift, tried, ASKED, after, most)
                 page = self._run(piece)
                 count, size, after = count + page.number, size + page.size, page.last
+                if told is not None:
+                    told(count, size)
         return count, size
 
     def ask_tonight(self, lift: Lift, limit: int, *, night: str, per_night: int = 0) -> int:

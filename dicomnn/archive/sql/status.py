@@ -62,7 +62,7 @@ def status(engine: Engine, now: float, rate_seconds: float, models: Sequence[str
         bytes_store=sums["store"], bytes_index=index_bytes(engine), releases_waiting=sums["releases"],
         rate_seconds=seconds, rate={kind: int(value) / seconds for kind, value in rows},
         oldest_backlog=waiting, models=models, recode_waiting=_suffixes(sums, "recode:"),
-        recoding=sums[f"state:{State.RECODING}"], recoded=sums["recoded"],
+        recoding=_suffixes(sums, "recoding:"), recoded=sums["recoded"],
         recode_kept=sums["recode-kept"], recode_bytes_before=sums["recoded-before"],
         recode_bytes_after=sums["recoded-after"], recode_failures=_suffixes(sums, "recode-failure:"),
         tried=_tried(sums))
