@@ -39,7 +39,7 @@ $(VENV)/installed: setup.cfg pyproject.toml | $(BIN)/python
 
 $(VENV)/installed-test: $(VENV)/installed
 	@echo "installing the test tools into $(VENV)"
-	@$(PIP) install --quiet --editable '.[test]'
+	@$(PIP) install --quiet --editable '.[test,train]'
 	@touch $@
 
 # The kernels of the codec are compiled once and cached; without this the first user of each would wait.
