@@ -182,14 +182,14 @@ def _dealt(
     tries += [(level, least) for level in ("series", "image") for least in (wanted, 1)]
     for level, least in tries:
         groups = components(planes, levels[level])
-        pinned = _pinned(groups, len(planes))
+        pinned = _pinned(groups, len(planes), levels[level])
         if len(groups) - len(pinned) >= least:
             shares = (validation_share, test_share if least == wanted else 0.0)
             return Split(level, _deal(planes, groups, pinned, levels[level], *shares))
     return Split("none", {TRAIN: list(planes), VALIDATION: list(planes), TEST: []})
 
 
-def _pinned(groups: Sequence[Sequence[PlaneRecord]], total: int) -> set[int]:
+def _pinned(groups: Sequence[Sequence[PlaneRecord]], total: int, ties: Ties) -> set[int]:
     """Groups that must train: of each modality the one with most of it, and one that is over half of all.
 
     Otherwise a modality could be validated that was never trained on.
@@ -197,7 +197,9 @@ def _pinned(groups: Sequence[Sequence[PlaneRecord]], total: int) -> set[int]:
     pinned = {number for number, group in enumerate(groups) if 2 * len(group) > total}
     counts = [by_group(group) for group in groups]
     for modality in {modality for count in counts for modality in count}:
-        pinned.add(max(range(len(groups)), key=lambda n: (counts[n].get(modality, 0), -n)))
+        most = max(count.get(modality, 0) for count in counts)
+        equals = [number for number, count in enumerate(counts) if count.get(modality, 0) == most]
+        pinned.add(max(equals, key=lambda n: chance(groups[n], ties)))
     return pinned
 
 
