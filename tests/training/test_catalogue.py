@@ -107,7 +107,7 @@ def test_slices_of_a_volume_and_frames_of_a_file_are_read_one_by_one(
 ) -> None:
     import SimpleITK
 
-    slices = np.stack([trees.texture(n) for n in range(6)]).reshape(2, 3, 96, 80)
+    slices = np.stack([trees.texture(n) for n in range(6)]).reshape(2, 3, 64, 56)
     (tmp_path / "in" / "sub-07" / "mr").mkdir(parents=True)
     SimpleITK.WriteImage(
         SimpleITK.GetImageFromArray(slices, isVector=False),
@@ -169,7 +169,7 @@ def test_an_archive_in_use_is_read_with_its_own_models(
 
 def test_the_cache_of_planes_stays_within_its_budget_and_gives_the_same_again(tmp_path: Path) -> None:
     found = build(trees.scanners(tmp_path / "in", 3), tmp_path / "lines.jsonl")
-    one = 96 * 80 * 2
+    one = 64 * 56 * 2
     cache = PlaneCache(found.shelf, 3 * one)
     first = [cache.get(plane).copy() for plane in found.planes]
     assert cache.bytes == 3 * one

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 
 EXPLICIT = "1.2.840.10008.1.2.1"
-HTJ2K = "1.2.840.10008.1.2.4.201"  # of the same length as JPEG XL's, which pydicom does not write
+HTJ2K = "1.2.840.10008.1.2.4.201"  # as long as JPEG XL's, which pydicom does not write
 JPEG_LS, JPEG_2000, JPEG_XL = "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.110"
 
 
@@ -21,7 +21,7 @@ def uid(text: str) -> str:
     return f"2.25.{int(hashlib.sha256(text.encode()).hexdigest()[:30], 16)}"
 
 
-def texture(seed: int, rows: int = 96, columns: int = 80, noise: float = 4.0) -> np.ndarray:
+def texture(seed: int, rows: int = 64, columns: int = 56, noise: float = 4.0) -> np.ndarray:
     """Smooth structure and noise, uint16, values about 300 to 1700."""
     y, x = np.mgrid[0:rows, 0:columns]
     rough = np.random.default_rng(seed).normal(0, noise, x.shape)
@@ -137,7 +137,7 @@ def bad_files(root: Path) -> dict[str, str]:
     (root / "notes.txt").write_text("patients of March")
     (root / "list.json").write_text(json.dumps({"a": 1}))
     return {
-        "noise.dcm": "noise-like", "mask.dcm": "nearly-constant", "ramp.dcm": "ramp", "small.dcm": "too-small",
-        "lossy.dcm": "lossy", "colour.png": "colour", "cut.dcm": "unreadable", "broken.nii": "unreadable",
+        "noise.dcm": "noise-like", "mask.dcm": "nearly-constant", "ramp.dcm": "ramp",
+        "small.dcm": "too-small", "lossy.dcm": "lossy", "colour.png": "colour", "cut.dcm": "unreadable", "broken.nii": "unreadable",
         "notes.txt": "not-an-image", "list.json": "not-an-image",
     }  # fmt: skip

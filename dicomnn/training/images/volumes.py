@@ -79,7 +79,7 @@ def frame(path: Path, number: int) -> tuple[np.ndarray, SampleFormat]:
 def _toolkit() -> Any:
     try:
         import SimpleITK
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise NotUsable("no-reader", "SimpleITK is not installed") from error
     return SimpleITK
 
