@@ -69,11 +69,12 @@ def card(
         "## Checked before release\n\n" + _checked(about, verification),
         "## Measured\n\n" + _measured(about, verification),
         f"{BEGIN}\n{NOT_EVALUATED}\n{END}",
-        "## Commands\n\n```sh\n" + command + f"\ndicomnn evaluate {model_id} FOLDER --split test --card\n```",
+        f"## Commands\n\n```sh\n{command}\n{EVALUATE.format(model_id)}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 
 
+EVALUATE = "dicomnn evaluate {} FOLDER --split test --run runs/NAME --card"
 NOT_EVALUATED = "Not yet measured on the test images."
 
 

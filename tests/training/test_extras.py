@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+from dicomnn.cli import evaluate, train
 from tests.layers.test_purity import run_blocked
 
 EXTRAS = {"matplotlib", "SimpleITK", "PIL"}
@@ -52,3 +54,12 @@ def test_the_help_of_both_commands_loads_no_torch(checkout: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=checkout, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_option_that_the_document_names_exists(checkout: Path) -> None:
+    text = (checkout / "docs" / "training.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+    known = {
+        option for command in (train.command, evaluate.command) for p in command.params for option in p.opts
+    }
+    assert len(named) > 15 and named <= known, named - known

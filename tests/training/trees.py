@@ -137,7 +137,14 @@ def bad_files(root: Path) -> dict[str, str]:
     (root / "notes.txt").write_text("patients of March")
     (root / "list.json").write_text(json.dumps({"a": 1}))
     return {
-        "noise.dcm": "noise-like", "mask.dcm": "nearly-constant", "ramp.dcm": "ramp",
-        "small.dcm": "too-small", "lossy.dcm": "lossy", "colour.png": "colour", "cut.dcm": "unreadable", "broken.nii": "unreadable",
-        "notes.txt": "not-an-image", "list.json": "not-an-image",
-    }  # fmt: skip
+        "noise.dcm": "noise-like",
+        "mask.dcm": "nearly-constant",
+        "ramp.dcm": "ramp",
+        "small.dcm": "too-small",
+        "lossy.dcm": "lossy",
+        "colour.png": "colour",
+        "cut.dcm": "unreadable",
+        "broken.nii": "unreadable",
+        "notes.txt": "not-an-image",
+        "list.json": "not-an-image",
+    }
