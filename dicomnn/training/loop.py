@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from dicomnn.codec.autoencoder import SMALLEST_MAP
+
 from .data import Crop
 from .network import TileCodec, code_length
 
@@ -114,6 +116,22 @@ def validate(
             for crop, value in zip(part, rate.tolist(), strict=True):
                 sums.setdefault(f"{crop.group} {name}", []).append(value)
     return {key: float(np.mean(values)) for key, values in sorted(sums.items())}
+
+
+@torch.no_grad()
+def promised_bits(network: TileCodec, crop: Crop) -> float:
+    """Ideal code length of all pixels of a crop but those of the flat rule, without an online stage."""
+    if not len(crop.inputs):
+        return 0.0
+    looked_at = min(crop.maps.shape[1:]) >= SMALLEST_MAP
+    maps = crop.maps if looked_at else np.zeros((len(crop.maps), SMALLEST_MAP, SMALLEST_MAP), np.int8)
+    outputs, _ = network(
+        torch.from_numpy(maps[None]).float() / 16,
+        torch.from_numpy(crop.inputs[None]).float(),
+        torch.full((1, 1), float(looked_at)),
+    )
+    bits = code_length(outputs, torch.from_numpy(crop.targets[None]), torch.from_numpy(crop.scales[None]))
+    return float(bits.sum())
 
 
 def train_step(

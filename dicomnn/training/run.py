@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from dicomnn.codec.autoencoder import SMALLEST_MAP
 from dicomnn.codec.model import Model
 from dicomnn.errors import TrainingError
 from dicomnn.training import checkpoint, export, picture
@@ -33,7 +34,6 @@ from dicomnn.training.verification import verify
 
 CHECKS_PER_PLANE, LEAST_CHECKS = 4, 16
 CODES_PER_PLANE, LEAST_CODES = 4, 32
-SMALLEST_MAP = 32
 PICTURE = "curves.png"
 
 

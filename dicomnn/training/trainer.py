@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from dicomnn.codec.model import check_bounds
 from dicomnn.errors import ModelCorrupt, RunMismatch, UsageError
 from dicomnn.training import checkpoint, loop
 from dicomnn.training.data import Crop
-from dicomnn.training.export import arrays_of
+from dicomnn.training.export import arrays_of, no_codes
 from dicomnn.training.network import TileCodec
 from dicomnn.training.sampler import Sampler
 from dicomnn.training.stopping import Stop, Teller
@@ -252,7 +253,7 @@ class Trainer:
     def _sums(self) -> tuple[bool, int]:
         """Whether every sum of the exported network stays below 2^24, and the largest possible one."""
         try:
-            return True, max(check_bounds(arrays_of(_on_cpu(self.state.network), np.zeros((1, 16)))).values())
+            return True, max(check_bounds(arrays_of(_on_cpu(self.state.network), no_codes())).values())
         except ModelCorrupt:
             return False, 1 << 24
 
@@ -266,6 +267,4 @@ class Trainer:
 
 
 def _on_cpu(network: TileCodec) -> TileCodec:
-    copy = TileCodec(network.width)
-    copy.load_state_dict({name: value.detach().cpu() for name, value in network.state_dict().items()})
-    return copy
+    return copy.deepcopy(network).cpu()

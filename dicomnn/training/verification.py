@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from dicomnn.codec import contenders, packing, reference
 from dicomnn.codec.contenders import neural
@@ -22,7 +21,8 @@ from dicomnn.training.data import walk_tile
 from dicomnn.training.export import load_network
 from dicomnn.training.images.planes import PlaneCache
 from dicomnn.training.images.records import NotUsable, PlaneRecord
-from dicomnn.training.network import code_length
+from dicomnn.training.loop import promised_bits
+from dicomnn.training.network import TileCodec
 
 TILES = 16
 ALL_EFFORTS = 4
@@ -113,9 +113,9 @@ def tile_of(record: PlaneRecord, cache: PlaneCache) -> tuple[np.ndarray, int]:
     return tile, int(plane.max())
 
 
-def _add(sums: dict[str, float], tile: np.ndarray, peak: int, size: int, network: torch.nn.Module) -> None:
+def _add(sums: dict[str, float], tile: np.ndarray, peak: int, size: int, network: TileCodec) -> None:
     jpegls = contenders.contender(contenders.JPEGLS).encode(tile, TileContext(peak, 0, "default", None))
-    promised = promised_bits(tile, network)
+    promised = promised_bits(network, walk_tile(tile, "default", "", ""))
     if size > LONGEST * promised / 8 + 64:
         raise TrainingError(
             f"A tile takes {size} bytes where the trained network promised {promised / 8:.0f}: "
@@ -126,21 +126,6 @@ def _add(sums: dict[str, float], tile: np.ndarray, peak: int, size: int, network
     sums["bytes"] += size
     sums["jpegls_bytes"] += len(jpegls) if jpegls is not None else tile.size * 2
     sums["promised_bits"] += promised
-
-
-@torch.no_grad()
-def promised_bits(tile: np.ndarray, network: torch.nn.Module) -> float:
-    """Ideal code length of a tile under the trainable twin, flat pixels not counted."""
-    crop = walk_tile(tile, "default", "", "")
-    if not len(crop.inputs):
-        return 0.0
-    looked_at = min(crop.maps.shape[1:]) >= 32
-    maps = torch.from_numpy(crop.maps[None] if looked_at else np.zeros((1, 4, 32, 32), np.int8)).float() / 16
-    outputs, _ = network(
-        maps, torch.from_numpy(crop.inputs[None]).float(), torch.full((1, 1), float(looked_at))
-    )
-    bits = code_length(outputs, torch.from_numpy(crop.targets[None]), torch.from_numpy(crop.scales[None]))
-    return float(bits.sum())
 
 
 def _check_bounded(tile: np.ndarray, model: Model) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from dicomnn.codec.autoencoder import tile_code
 from dicomnn.codec.model import Model
-from dicomnn.errors import DicomnnError, ModelCorrupt, TrainingError
+from dicomnn.errors import ModelCorrupt, TrainingError
 from dicomnn.shelf import default_shelf
 from dicomnn.training import export, verification
 from dicomnn.training.images.catalogue import Catalogue
@@ -80,7 +80,7 @@ def test_a_wrong_fingerprint_is_not_released(catalogued: Catalogue) -> None:
     torch.manual_seed(0)
     arrays = export.arrays_of(TileCodec(16), export.no_codes())
     model = Model.from_bytes(export.to_bytes(arrays, {"fingerprint": "0" * 64}))
-    with pytest.raises(DicomnnError):
+    with pytest.raises(TrainingError, match="fingerprint"):
         verification.verify(model, catalogued.planes, PlaneCache(catalogued.shelf), Teller().progress)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ def test_a_crop_follows_from_seed_and_number_alone(catalogued: Catalogue) -> Non
     assert equal(other.draw(6), straight[6])  # out of order, with a cache that holds nothing
     side_by_side = list(islice(other.stream(2, threads=3), 6))
     assert all(equal(a, b) for a, b in zip(side_by_side, straight[2:], strict=True))
+    assert not any(equal(a, b) for a, b in pairwise(straight))
     assert not equal(
         Sampler(catalogued.planes, PlaneCache(catalogued.shelf), 4, size=48).draw(6), straight[6]
     )

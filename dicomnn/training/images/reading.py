@@ -6,6 +6,7 @@ size costs the memory of one frame.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,11 +58,16 @@ def root_of(folder: Path) -> Root:
 
 
 def files_of(root: Root) -> Iterator[Path]:
-    """Every file below the root, sorted; of an archive its objects alone. Hidden ones are not looked at."""
+    """Every file below the root, folder by folder in order; of an archive its objects alone. Hidden ones are
+    not looked at.
+    """
     top = root.folder / "objects" if root.flat else root.folder
-    for path in sorted(top.rglob("*")):
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(top).parts):
-            yield path
+    for folder, below, names in os.walk(top):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(folder) / name
+            if not name.startswith(".") and path.is_file():
+                yield path
 
 
 def facts(path: Path, root: Root) -> ImageFile:

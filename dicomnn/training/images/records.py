@@ -21,7 +21,7 @@ LEFT_OUT = {
 """Why a file or plane is no training data."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """A file that holds planes to train on. ``patient``, ``study`` and ``series`` are digests or ''.
 
@@ -55,7 +55,7 @@ class ImageFile:
         return f"{self.device} {self.kernel.lower()}".strip()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Measures:
     """What a plane (minimum subtracted) looks like.
 
@@ -73,7 +73,7 @@ class Measures:
     packed: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlaneRecord:
     """One frame of a file, measured."""
 
