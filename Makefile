@@ -43,7 +43,7 @@ $(VENV)/installed: setup.cfg pyproject.toml | $(BIN)/python
 
 $(VENV)/installed-test: $(VENV)/installed
 	@echo "installing the test tools into $(VENV)"
-	@$(PIP) install --quiet --editable '.[test,bench]'
+	@$(PIP) install --quiet --editable '.[test,bench,train]'
 	@touch $@
 
 $(VENV)/installed-bench: $(VENV)/installed

@@ -117,6 +117,22 @@ class SamplesInvalid(CodecError):
     cure = "Pass frames as (frames, rows, columns) of uint8 or uint16 with a matching SampleFormat."
 
 
+# ------------------------------------------------------------------ training
+class TrainingError(DicomnnError):
+    """A model could not be trained, checked or measured."""
+
+    code = "training"
+    cure = "Nothing was released; see docs/training.md, and go on from the run's last checkpoint."
+
+
+class RunMismatch(TrainingError):
+    """The run in this folder was begun with other images or settings."""
+
+    code = "run-mismatch"
+    exit_code = 2
+    cure = "Repeat the command that began the run, or name another folder with --run."
+
+
 # ------------------------------------------------------------------ DICOM bytes
 class DicomError(DicomnnError):
     code = "dicom"

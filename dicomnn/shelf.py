@@ -1,5 +1,5 @@
-"""Where models are found by their id: the released ones that came with dicomnn, then the archive's own
-copies.
+"""Where models are found by their id: the site's own, the released ones that came with dicomnn, then the
+archive's own copies.
 
 A folder of models holds ``<id>/model.bin`` for each model and ``released.json``, ``{"models": [ids]}``,
 oldest first. The order is stated there because file times survive neither a checkout nor a wheel.
@@ -8,6 +8,7 @@ oldest first. The order is stated there because file times survive neither a che
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ from threading import Lock
 
 from dicomnn.codec.model import Model
 from dicomnn.errors import ConfigurationError, ModelCorrupt, UnknownModel
+
+OWN_MODELS = "DICOMNN_MODELS"
+"""Environment variable: a folder of models that is searched first, and whose newest one codes."""
 
 ModelBytes = Callable[[str], bytes | None]
 """Gives the bytes of a model by its id, or None: how an archive lends its copies."""
@@ -88,11 +92,14 @@ class Shelf:
 
 
 def default_shelf(*, extra: ModelBytes | None = None) -> Shelf:
-    """The models that came with this dicomnn: in the installed package, or in ``models/`` of the checkout."""
+    """The site's own models (the folder that ``DICOMNN_MODELS`` names, `dicomnn train` writes there), then
+    those that came with this dicomnn: in the installed package, or in ``models/`` of the checkout.
+    """
     package = Path(__file__).resolve().parent
-    return Shelf(
-        [folder for folder in (package / "models", package.parent / "models") if folder.is_dir()], extra=extra
-    )
+    own = os.environ.get(OWN_MODELS)
+    folders = [Path(own)] if own else []
+    folders += [package / "models", package.parent / "models"]
+    return Shelf([folder for folder in folders if folder.is_dir()], extra=extra)
 
 
 def _released(folder: Path) -> list[str]:

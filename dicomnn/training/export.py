@@ -1,17 +1,15 @@
-"""From a checkpoint to a released model: integers, tables, checks, files under models/<id>/."""
+"""From a trained network to a model: integers, tables, fingerprint. `load_network` is the way back."""
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from dicomnn.codec import tables, tile_coder
-from dicomnn.codec.model import CODE_LENGTH, CODE_LIMIT, CODE_SYMBOLS, Model, check_bounds, to_bytes
+from dicomnn.codec.model import CODE_LENGTH, CODE_LIMIT, CODE_SYMBOLS, Model, to_bytes
+from dicomnn.errors import ModelCorrupt
 
 from .network import TileCodec
 
@@ -72,76 +70,44 @@ def export(network: TileCodec, codes: np.ndarray, about: dict[str, Any]) -> Mode
     return Model.from_bytes(to_bytes(arrays, {**about, "fingerprint": tile_coder.fingerprint(bare)}))
 
 
-def release(model: Model, folder: Path, curves: list[dict[str, Any]], card: str) -> Path:
-    """Write models/<id>/ and make it the newest in models/released.json."""
-    place = folder / model.id
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "model.bin").write_bytes(model.data)
-    manifest = {
-        "id": model.id,
-        "bytes": len(model.data),
-        "about": model.about,
-        "largest_sums": check_bounds(model.arrays),
-    }
-    (place / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-    (place / "curves.json").write_text(json.dumps(curves) + "\n")
-    (place / "CARD.md").write_text(card)
-    listing = folder / "released.json"
-    released = json.loads(listing.read_text()) if listing.exists() else {"models": []}
-    released["models"] = [m for m in released["models"] if m != model.id] + [model.id]
-    listing.write_text(json.dumps(released, indent=2) + "\n")
-    return place
-
-
-def load_checkpoint(path: Path) -> tuple[TileCodec, dict[str, Any]]:
-    """Network and state of a run's checkpoint.pt (tensors only; nothing is unpickled)."""
-    state = torch.load(path, weights_only=True)
-    network = TileCodec()
-    network.load_state_dict(state["network"])
-    return network.eval(), state
-
-
 @torch.no_grad()
 def codes_of(network: TileCodec, maps: list[np.ndarray]) -> np.ndarray:
     """(N, 16) codes of maps (4, h, w) int8, one by one since their sizes differ."""
     return np.concatenate([network.encoder(torch.from_numpy(m[None]).float() / 16).numpy() for m in maps])
 
 
-def main() -> None:
-    from .data import Sampler, load
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", required=True)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--models", default="models")
-    parser.add_argument("--card", default="")
-    arguments = parser.parse_args()
-    run = Path(arguments.run)
-    network, state = load_checkpoint(run / "checkpoint.pt")
-    held = [s for s in (state["validation"] + "," + state["test"]).split(",") if s]
-    sampler = Sampler(load(Path(arguments.data), exclude=held), 99)
-    crops = [sampler.draw() for _ in range(300)]
-    codes = codes_of(network, [c.maps for c in crops if min(c.maps.shape[1:]) >= 32])
-    curves = [json.loads(line) for line in (run / "curves.jsonl").read_text().splitlines()]
-    about = {
-        "steps": state["step"],
-        "minutes": round(state["spent"] / 60, 1),
-        "width": state["width"],
-        "validation": state["validation"].split(","),
-        "test": state["test"].split(","),
-        "validated": curves[-1] if curves else {},
-    }
-    card = (
-        Path(arguments.card).read_text() if arguments.card else f"# Model\n\n{json.dumps(about, indent=2)}\n"
-    )
-    model = export(network, codes, about)
-    print(
-        model.id,
-        release(model, Path(arguments.models), curves, card),
-        len(model.data),
-        check_bounds(model.arrays),
-    )
+def no_codes() -> np.ndarray:
+    """What stands for codes where every image is too small for the encoder: the zero code."""
+    return np.zeros((1, CODE_LENGTH))
 
 
-if __name__ == "__main__":
-    main()
+def load_network(arrays: dict[str, np.ndarray]) -> TileCodec:
+    """The inverse of `arrays_of`: a network whose export gives these very integers. For going on from a
+    released model; what the arrays do not hold (optimiser, code statistics) begins anew.
+
+    Raises ModelCorrupt where the arrays are those of another kind of network.
+    """
+    network = TileCodec()
+    causal, encoder, decoder = network.causal, network.encoder, network.decoder
+    layers: list[tuple[str, Any, float]] = [
+        ("causal1", causal.first, 8192),
+        ("causal2", causal.second, 16384),
+        ("causal3", causal.third, 16384),
+        ("decoder1", decoder.first, 512),
+        ("decoder2", decoder.second, 16384),
+        ("encoder_dense", encoder.dense, 16384),
+    ]
+    for n, layer in enumerate(encoder.convolutions, 1):
+        layers.append((f"encoder{n}", layer, 8192 if n == 1 else 16384))
+    with torch.no_grad():
+        for name, layer, one in layers:
+            weights = arrays[name].astype(np.float64) / WEIGHT_ONE
+            weights = weights.T if weights.ndim == 2 else weights
+            if tuple(layer.weight.shape) != weights.shape:
+                raise ModelCorrupt(
+                    f"{name} is {weights.shape}, this version trains {tuple(layer.weight.shape)}",
+                    cure="Train from the start, or from a model that this version exported.",
+                )
+            layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weights)).float())
+            layer.bias.copy_(torch.from_numpy(arrays[name + "_bias"].astype(np.float64) / one).float())
+    return network

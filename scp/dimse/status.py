@@ -60,6 +60,8 @@ TABLE: dict[str, Row] = {
     "model-corrupt": _OBJECT_DAMAGED,
     "inexact-arithmetic": _OBJECT_DAMAGED,
     "samples-invalid": _OBJECT_DAMAGED,
+    "training": _OWN_FAULT,
+    "run-mismatch": _OWN_FAULT,
     "dicom": _NOT_UNDERSTOOD,
     "not-dicom": _NOT_UNDERSTOOD,
     "malformed": _NOT_UNDERSTOOD,

@@ -1,0 +1,111 @@
+"""Crops changed on purpose, so that the network meets what archives hold beside fresh scanner images.
+
+Every function takes and gives (h, w) uint16 and draws from the generator it is given. Noise is never
+invented: values are scaled by a floor, cut to fewer bits, masked, resampled or spread out, as exports,
+workstations and scanners do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+CASES = {"plain": 0.76, "low-bit": 0.06, "masked": 0.06, "interpolated": 0.06, "sparse": 0.06}
+"""Which case, how often. The plain ones are further scaled and inverted, see `scaled`."""
+
+
+def turned(tile: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """One of the eight flips and rotations."""
+    if random.random() < 0.5:
+        tile = tile[::-1]
+    if random.random() < 0.5:
+        tile = tile[:, ::-1]
+    return tile.T if random.random() < 0.5 else tile
+
+
+def scaled(tile: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Sometimes floor(x f), f in 1/4..1: fewer levels, the same shape of noise. Sometimes inverted."""
+    if random.random() < 0.3:
+        tile = (tile * random.uniform(0.25, 1.0)).astype(np.uint16)
+    if random.random() < 0.2:
+        tile = (int(tile.max()) - tile).astype(np.uint16)
+    return tile
+
+
+def low_bit(tile: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """8 bits or fewer: a window on the values, clipped at both ends, as an export for viewing has it."""
+    lowest, highest = np.percentile(tile, [random.uniform(0, 20), random.uniform(80, 100)])
+    levels = int(random.choice([255, 255, 255, 127, 63]))
+    width = max(float(highest - lowest), 1.0)
+    levels = min(levels, max(int(width), 1))
+    return np.clip(np.floor((tile - lowest) * (levels / width)), 0, levels).astype(np.uint16)
+
+
+def masked(tile: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Everything outside of an ellipse, or on one side of a line, becomes one value, often far below: the
+    padding round a reconstruction circle, a removed table, a collimated edge.
+    """
+    h, w = tile.shape
+    y, x = np.mgrid[0:h, 0:w].astype(np.float64)
+    y, x = y / h - random.uniform(0.1, 0.9), x / w - random.uniform(0.1, 0.9)
+    angle = random.uniform(0, 2 * np.pi)
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    if random.random() < 0.6:
+        inside = along**2 + (across * random.uniform(0.6, 1.6)) ** 2 < random.uniform(0.25, 0.7) ** 2
+    else:
+        inside = along > 0
+    gap = int(random.choice([0, 0, 1, 24, 976])) if random.random() < 0.7 else int(random.integers(1, 2048))
+    gap = min(gap, 65535 - int(tile.max()))
+    return np.where(inside, tile + np.uint16(gap), np.uint16(0)).astype(np.uint16)
+
+
+def interpolated(tile: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
+    """Resampled to ``size`` pixels a side (or the same share of it): linear, cubic, or zero-filled in
+    frequency space as MR scanners do. The tile should be smaller than ``size``.
+    """
+    h, w = tile.shape
+    factor = size / max(h, w)
+    rows, columns = max(round(h * factor), 2), max(round(w * factor), 2)
+    kind = str(random.choice(["linear", "cubic", "zero-filled"]))
+    x = tile.astype(np.float64)
+    if kind == "zero-filled" and rows >= h and columns >= w:
+        y = _zero_filled(x, rows, columns)
+    else:
+        y = _weights(h, rows, kind == "cubic") @ x @ _weights(w, columns, kind == "cubic").T
+    return np.clip(np.rint(y), 0, 65535).astype(np.uint16)
+
+
+def sparse(tile: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Values spread out: multiplied by a small whole number, or by a fraction above one and floored, so that
+    some values never occur.
+    """
+    room = 65535 / max(int(tile.max()), 1)
+    if random.random() < 0.5:
+        factor = float(random.integers(2, 9))
+    else:
+        factor = float(random.uniform(1.2, 4.0))
+    return np.floor(tile * min(factor, room)).astype(np.uint16)
+
+
+def _zero_filled(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    spectrum = np.fft.fftshift(np.fft.fft2(x))
+    h, w = x.shape
+    wide = np.zeros((rows, columns), dtype=complex)
+    top, left = rows // 2 - h // 2, columns // 2 - w // 2
+    wide[top : top + h, left : left + w] = spectrum
+    return np.abs(np.fft.ifft2(np.fft.ifftshift(wide))) * (rows * columns / (h * w))
+
+
+def _weights(before: int, after: int, cubic: bool) -> np.ndarray:
+    """(after, before) interpolation weights, centres aligned, edges repeated; rows sum to 1."""
+    places = (np.arange(after) + 0.5) * (before / after) - 0.5
+    first = np.floor(places).astype(int)
+    t = places - first
+    if cubic:  # Keys 1981, a = -0.5
+        taps = [(-1, ((-0.5 * t + 1) * t - 0.5) * t), (0, (1.5 * t - 2.5) * t * t + 1),
+                (1, ((-1.5 * t + 2) * t + 0.5) * t), (2, (0.5 * t - 0.5) * t * t)]  # fmt: skip
+    else:
+        taps = [(0, 1 - t), (1, t)]
+    weights = np.zeros((after, before))
+    for offset, weight in taps:
+        np.add.at(weights, (np.arange(after), np.clip(first + offset, 0, before - 1)), weight)
+    return weights
