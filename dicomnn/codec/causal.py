@@ -12,13 +12,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .lanes import leading_bit, make_dense, make_hidden
+from .lanes import leading_parts, make_dense, make_hidden
 from .predictors import MOST_PREDICTORS
 
 INPUTS = 64
 OWN_INPUTS = 48
 """Inputs that a tile without a reference uses."""
 WIDTH_1, WIDTH_2 = 64, 32
+NARROW_WIDTH = 32
+"""Units of the first layer that work at effort fast: the first ones."""
 OUTPUTS = 3
 PADDED_OUTPUTS = 8
 INPUT_LIMIT = 127
@@ -38,16 +40,17 @@ REFERENCE_INPUTS = 48
 hidden_own = make_hidden(OWN_INPUTS, WIDTH_1, FIRST_SHIFT)
 hidden_all = make_hidden(INPUTS, WIDTH_1, FIRST_SHIFT)
 hidden_second = make_hidden(WIDTH_1, WIDTH_2, SECOND_SHIFT)
+narrow_own = make_hidden(OWN_INPUTS, NARROW_WIDTH, FIRST_SHIFT)
+narrow_all = make_hidden(INPUTS, NARROW_WIDTH, FIRST_SHIFT)
+narrow_second = make_hidden(NARROW_WIDTH, WIDTH_2, SECOND_SHIFT)
 dense_third = make_dense(WIDTH_2, PADDED_OUTPUTS)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def log2_q8(value, log_table):
     """log2 of an integer >= 1 in 1/256, from its leading bit and eight more."""
-    v = np.int64(value)
-    n = leading_bit(v)
-    mantissa = (v >> (n - 8)) if n >= 8 else (v << (8 - n))
-    return n * 256 + log_table[mantissa & 255]
+    parts = leading_parts(np.int64(value))
+    return (parts & -256) + log_table[parts & 255]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -222,15 +225,26 @@ def fill_reference_inputs(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def forward(inputs, with_reference, weights, first, second, outputs):
-    """Three outputs in 1/256 (int32): mean correction in scales, log2 scale correction, tail class.
+def forward(
+    inputs, with_reference, w1, bias1, gain1, w2, bias2, gain2, w3, bias3, first, second, outputs
+):
+    """Three outputs (int32), to be shifted down by OUTPUT_SHIFT: mean correction in scales, log2 scale
+    correction, tail class, each in 1/256.
 
-    ``weights``: (w1, bias1, gain1, w2, bias2, gain2, w3, bias3), the tile's modulation already in biases
-    and gains; ``first``, ``second``: int16 (64,), (32,) work space; ``outputs``: int32 (8,).
+    ``w1`` .. ``bias3``: from `Model.weights_for`, narrow or wide, the tile's modulation already in biases and
+    gains (arrays one by one, not a tuple: numba counts references on every access to one). ``first``,
+    ``second``: int16 (64,), (32,) work space; ``outputs``: int32 (8,).
     """
-    if with_reference:
-        hidden_all(inputs, weights[0], weights[1], weights[2], first)
+    if w1.size < INPUTS * WIDTH_1:
+        if with_reference:
+            narrow_all(inputs, w1, bias1, gain1, first)
+        else:
+            narrow_own(inputs, w1, bias1, gain1, first)
+        narrow_second(first, w2, bias2, gain2, second)
     else:
-        hidden_own(inputs, weights[0], weights[1], weights[2], first)
-    hidden_second(first, weights[3], weights[4], weights[5], second)
-    dense_third(second, weights[6], weights[7], outputs)
+        if with_reference:
+            hidden_all(inputs, w1, bias1, gain1, first)
+        else:
+            hidden_own(inputs, w1, bias1, gain1, first)
+        hidden_second(first, w2, bias2, gain2, second)
+    dense_third(second, w3, bias3, outputs)

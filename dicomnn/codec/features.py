@@ -81,7 +81,7 @@ def extract(
         table,
         log_table,
         NO_STARTS,
-        NO_WEIGHTS,
+        *NO_WEIGHTS,
         workspace(h, w, table, reference),
         NO_STREAM,
         record,

@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 
 I16, I32, I64, F32 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 LANES = 8
+CHAINS = 8
 SAMPLE = 32
 """Entries of a sample vector: the target, up to 30 neighbours, a zero."""
 
@@ -77,11 +78,15 @@ def _store(builder: Any, value: Any, base: Any, index: Any) -> None:
     builder.store(value, place).align = 2 if value.type.element is I16 else 4
 
 
+def _has(context: Any, feature: str) -> bool:
+    """Whether code is generated for processors with ``feature``; numba may be told of a lesser one."""
+    return f"+{feature}" in context.codegen().magic_tuple()[2].split(",")
+
+
 def _products(builder: Any, context: Any, a: Any, b: Any) -> Any:
     """(16 x int16, 16 x int16) -> 8 x int32: a[2i] * b[2i] + a[2i+1] * b[2i+1]."""
     pairs, wide = _vector(I16, 2 * LANES), _vector(I32, LANES)
-    # The features that code is generated for; they may be fewer than the machine's (NUMBA_CPU_NAME).
-    if "+avx2" in context.codegen().magic_tuple()[2]:
+    if _has(context, "avx2"):
         kind = ir.FunctionType(wide, [pairs, pairs])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx2.pmadd.wd")
         return builder.call(function, [a, b])
@@ -93,6 +98,20 @@ def _products(builder: Any, context: Any, a: Any, b: Any) -> Any:
 
     even = builder.mul(every_other(a, 0), every_other(b, 0))
     return builder.add(even, builder.mul(every_other(a, 1), every_other(b, 1)))
+
+
+def _add_products(builder: Any, context: Any, total: Any, a: Any, b: Any) -> Any:
+    """total + `_products`, for long chains of such sums.
+
+    Where one instruction does both (AVX-512 VNNI) it is called by name: left to itself LLVM uses it too, but
+    puts chains that were kept apart in one row, each link of which waits for the one before.
+    """
+    if _has(context, "avx512vnni") and _has(context, "avx512vl"):
+        wide = _vector(I32, LANES)
+        kind = ir.FunctionType(wide, [wide, wide, wide])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpwssd.256")
+        return builder.call(function, [total, builder.bitcast(a, wide), builder.bitcast(b, wide)])
+    return builder.add(total, _products(builder, context, a, b))
 
 
 def _entering_and_leaving(builder: Any, samples: Any, entering: Any, leaving: Any, blocks: int) -> Any:
@@ -236,13 +255,47 @@ def make_solve(neighbours: int) -> Callable[..., None]:
     return solve  # type: ignore[no-any-return]
 
 
+def make_dot(blocks: int) -> Callable[..., int]:
+    """A kernel for a dot product: the int64 sum of 8 * ``blocks`` products of int32 entries.
+
+    dot(a, first_a, b, first_b): flat int32 arrays, from the given indices on.
+    """
+
+    @intrinsic
+    def dot(typing, a, first_a, b, first_b):  # type: ignore[no-untyped-def]
+        signature = types.int64(a, types.int64, b, types.int64)
+        wide = _vector(I64, LANES)
+
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            x, y = (_data(context, builder, signature.args[k], arguments[k]) for k in (0, 2))
+            total = None
+            for block in range(blocks):
+                at = _i64(LANES * block)
+                left = _load(builder, x, builder.add(arguments[1], at), I32, LANES)
+                right = _load(builder, y, builder.add(arguments[3], at), I32, LANES)
+                product = builder.mul(builder.sext(left, wide), builder.sext(right, wide))
+                total = product if total is None else builder.add(total, product)
+            kind = ir.FunctionType(I64, [wide])
+            reduce = cgutils.get_or_insert_function(builder.module, kind, "llvm.vector.reduce.add.v8i64")
+            return builder.call(reduce, [total])
+
+        return signature, generate
+
+    return dot  # type: ignore[no-any-return]
+
+
 def _layer(
     builder: Any, context: Any, signature: Any, arguments: Any, inputs: int, outputs: int
 ) -> list[Any]:
     """Sums of a dense layer, as blocks of eight: bias + x W."""
     blocks = outputs // LANES
     x, weights, bias = (_data(context, builder, signature.args[k], arguments[k]) for k in range(3))
-    sums = [_load(builder, bias, _i64(LANES * block), I32, LANES) for block in range(blocks)]
+    # Enough chains of additions side by side that none waits for itself.
+    chains = max(1, CHAINS // blocks)
+    nothing = ir.Constant(_vector(I32, LANES), [0] * LANES)
+    sums = [[nothing] * chains for _ in range(blocks)]
+    for block in range(blocks):
+        sums[block][0] = _load(builder, bias, _i64(LANES * block), I32, LANES)
     pairs = builder.bitcast(x, I32.as_pointer())
     for i in range(inputs // 2):
         pair = builder.load(builder.gep(pairs, [_i64(i)]))
@@ -250,8 +303,15 @@ def _layer(
         both = builder.bitcast(_splat(builder, pair, LANES), _vector(I16, 2 * LANES))
         for block in range(blocks):
             weight = _load(builder, weights, _i64((i * blocks + block) * 2 * LANES), I16, 2 * LANES)
-            sums[block] = builder.add(sums[block], _products(builder, context, both, weight))
-    return sums
+            chain = sums[block][i % chains]
+            sums[block][i % chains] = _add_products(builder, context, chain, both, weight)
+    totals = []
+    for parts in sums:
+        while len(parts) > 1:
+            pairs_of_parts = zip(parts[::2], parts[1::2], strict=True)
+            parts = [builder.add(first, second) for first, second in pairs_of_parts]
+        totals.append(parts[0])
+    return totals
 
 
 def make_dense(inputs: int, outputs: int) -> Callable[..., None]:
@@ -314,12 +374,14 @@ def interleaved(weights: np.ndarray) -> np.ndarray:
 
 
 @intrinsic
-def leading_bit(typing, value):  # type: ignore[no-untyped-def]
-    """Index of the highest set bit of an int64 >= 1."""
+def leading_parts(typing, value):  # type: ignore[no-untyped-def]
+    """256 * n + m of an int64 >= 1: n the index of its highest set bit, m the eight bits after it."""
 
     def generate(context, b, signature, arguments):  # type: ignore[no-untyped-def]
         kind = ir.FunctionType(I64, [I64, ir.IntType(1)])
         function = cgutils.get_or_insert_function(b.module, kind, "llvm.ctlz.i64")
-        return b.sub(_i64(63), b.call(function, [arguments[0], ir.Constant(ir.IntType(1), 1)]))
+        zeros = b.call(function, [arguments[0], ir.Constant(ir.IntType(1), 1)])
+        after = b.and_(b.lshr(b.shl(arguments[0], zeros), _i64(55)), _i64(255))
+        return b.or_(b.shl(b.sub(_i64(63), zeros), _i64(8)), after)
 
     return types.int64(types.int64), generate

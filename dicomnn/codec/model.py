@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InexactArithmetic, ModelCorrupt
-from .causal import HIDDEN_LIMIT, INPUT_LIMIT, INPUTS, OUTPUTS, PADDED_OUTPUTS, WIDTH_1, WIDTH_2
+from .causal import HIDDEN_LIMIT, INPUT_LIMIT, INPUTS, NARROW_WIDTH, OUTPUTS, PADDED_OUTPUTS, WIDTH_1, WIDTH_2
 from .lanes import interleaved
 from .tables import FRACTIONS, SCALE_CLASSES, SYMBOLS, TAIL_CLASSES, TOTAL
 
@@ -103,27 +103,29 @@ class Model:
         third[:, :OUTPUTS] = arrays["causal3"]
         third_bias = np.zeros(PADDED_OUTPUTS, dtype=np.int32)
         third_bias[:OUTPUTS] = arrays["causal3_bias"]
-        self._layers = (
-            interleaved(arrays["causal1"]),
-            interleaved(arrays["causal2"]),
-            interleaved(third),
-            third_bias,
-        )
+        self._layers = {
+            width: (interleaved(arrays["causal1"][:, :width]), interleaved(arrays["causal2"][:width]))
+            for width in (NARROW_WIDTH, WIDTH_1)
+        }
+        self._third = (interleaved(third), third_bias)
 
-    def weights_for(self, modulation: np.ndarray) -> tuple[np.ndarray, ...]:
-        """What `causal.forward` takes: the layers with a tile's modulation (see `autoencoder.modulation`)."""
-        first, second, third, third_bias = self._layers
+    def weights_for(self, modulation: np.ndarray, narrow: bool) -> tuple[np.ndarray, ...]:
+        """What `causal.forward` takes: the layers with a tile's modulation (see `autoencoder.modulation`).
+
+        ``narrow``: only the first NARROW_WIDTH units of the first layer.
+        """
+        width = NARROW_WIDTH if narrow else WIDTH_1
+        first, second = self._layers[width]
         a = self.arrays
         gain1, shift1, gain2, shift2 = np.split(modulation, np.cumsum([WIDTH_1, WIDTH_1, WIDTH_2]))
         return (
             first,
-            (a["causal1_bias"] + shift1).astype(np.int32),
-            (64 + gain1).astype(np.int32),
+            (a["causal1_bias"] + shift1)[:width].astype(np.int32),
+            (64 + gain1)[:width].astype(np.int32),
             second,
             (a["causal2_bias"] + shift2).astype(np.int32),
             (64 + gain2).astype(np.int32),
-            third,
-            third_bias,
+            *self._third,
         )
 
     @classmethod
@@ -280,14 +282,15 @@ def self_test(model: Model) -> None:
     modulation = np.zeros(MODULATIONS, dtype=np.int64)
     gain1 = modulation[:WIDTH_1] = rng.integers(-48, 49, WIDTH_1)
     gain2 = modulation[2 * WIDTH_1 : 2 * WIDTH_1 + WIDTH_2] = rng.integers(-48, 49, WIDTH_2)
-    weights = model.weights_for(modulation)
+    wide, narrow = (model.weights_for(modulation, only) for only in (False, True))
     first, second = np.zeros(WIDTH_1, dtype=np.int16), np.zeros(WIDTH_2, dtype=np.int16)
     outputs = np.zeros(PADDED_OUTPUTS, dtype=np.int32)
     for row in tests.astype(np.int64):
-        forward(row.astype(np.int16), True, weights, first, second, outputs)
         x = row @ a["causal1"].astype(np.int64) + a["causal1_bias"]
-        x = np.clip(((x >> 8) * (64 + gain1)) >> 6, 0, HIDDEN_LIMIT)
-        x = x @ a["causal2"].astype(np.int64) + a["causal2_bias"]
-        x = np.clip(((x >> 9) * (64 + gain2)) >> 6, 0, HIDDEN_LIMIT)
-        if not np.array_equal(x @ a["causal3"].astype(np.int64) + a["causal3_bias"], outputs[:OUTPUTS]):
-            raise InexactArithmetic("the self-test of the causal network differs from int64 arithmetic")
+        hidden = np.clip(((x >> 8) * (64 + gain1)) >> 6, 0, HIDDEN_LIMIT)
+        for weights, width in ((wide, WIDTH_1), (narrow, NARROW_WIDTH)):
+            forward(row.astype(np.int16), True, *weights, first, second, outputs)
+            x = hidden[:width] @ a["causal2"][:width].astype(np.int64) + a["causal2_bias"]
+            x = np.clip(((x >> 9) * (64 + gain2)) >> 6, 0, HIDDEN_LIMIT)
+            if not np.array_equal(x @ a["causal3"].astype(np.int64) + a["causal3_bias"], outputs[:OUTPUTS]):
+                raise InexactArithmetic("the self-test of the causal network differs from int64 arithmetic")

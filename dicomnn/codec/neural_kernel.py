@@ -36,6 +36,9 @@ from .online import (
 from .predictors import (
     MOST_PREDICTORS,
     OWN_WITH_REFERENCE,
+    ROWS,
+    SAMPLE,
+    VALUES,
     begin_row,
     gather,
     keep_sample,
@@ -52,11 +55,15 @@ GOOD, RAN_OUT = 0, 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def margins(buffer, row, width, stride, outside):
-    """Margins of a row before it is coded: left from the row above, right of the row above itself."""
-    at = (row + 4) * stride
+def margins(buffer, first, row, stride, outside):
+    """Margins of a row before it is coded: left from the row above, right of the row above itself.
+
+    ``first``: where the padded plane begins in the flat buffer.
+    """
+    at = first + (row + 4) * stride
     if row == 0:
-        buffer[: at + 4] = outside
+        for k in range(first, at + 4):
+            buffer[k] = outside
     else:
         for c in range(4):
             buffer[at + c] = buffer[at - stride + 4]
@@ -73,7 +80,25 @@ def is_flat(values):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def code_tile(mode, pixels, tile, table, log_table, starts, weights, work, stream, record):
+def code_tile(
+    mode,
+    pixels,
+    tile,
+    table,
+    log_table,
+    starts,
+    w1,
+    bias1,
+    gain1,
+    w2,
+    bias2,
+    gain2,
+    w3,
+    bias3,
+    work,
+    stream,
+    record,
+):
     """Code a tile ``pixels`` (h, w) uint16 in place: read it (ENCODE, EXTRACT) or fill it (DECODE).
 
     With a bound the tile receives the reconstruction in either mode. ``starts``: flat uint16, first slot of
@@ -84,7 +109,7 @@ def code_tile(mode, pixels, tile, table, log_table, starts, weights, work, strea
     stride = width + 8
     peak, bound = np.int64(tile.peak), np.int64(tile.bound)
     padded, errors, finals, misses = work.padded, work.errors, work.finals, work.misses
-    samples, reference_samples, sums, columns = work.samples, work.reference_samples, work.sums, work.columns
+    samples, sums, columns = work.samples, work.sums, work.columns
     offsets, reference_offsets, online = work.offsets, work.reference_offsets, work.online
     reference = work.reference
     words, cursor, events, counter = stream.words, stream.cursor, stream.events, stream.counter
@@ -94,11 +119,13 @@ def code_tile(mode, pixels, tile, table, log_table, starts, weights, work, strea
     for p in range(count):
         if table[p, 3] == 0:
             most = max(most, table[p, 0])
-    values = np.zeros(30, dtype=np.int32)
+    # Own values first, then those of a predictor with a reference.
+    values = np.zeros(2 * VALUES, dtype=np.int32)
     reference_values = np.zeros(12, dtype=np.int32)
     own_reference = np.zeros(10, dtype=np.int32)
-    both_values = np.zeros(30, dtype=np.int32)
-    coefficients = np.zeros((MOST_PREDICTORS, 30), dtype=np.int32)
+    coefficients = np.zeros(MOST_PREDICTORS * VALUES, dtype=np.int32)
+    area = padded.size
+    reference_sample = ROWS * width * SAMPLE
     solver = np.zeros(1024, dtype=np.float32)
     solution = np.zeros(32, dtype=np.float32)
     predictions = np.zeros(MOST_PREDICTORS, dtype=np.int64)
@@ -122,27 +149,15 @@ def code_tile(mode, pixels, tile, table, log_table, starts, weights, work, strea
     m4_reference = np.int64(0)
     reference_activity = np.int64(0)
     for y in range(height):
-        margins(padded, y, width, stride, tile.start)
-        margins(errors, y, width, stride, tile.start_error)
+        margins(padded, 0, y, stride, tile.start)
+        margins(errors, 0, y, stride, tile.start_error)
         for p in range(count):
-            margins(misses[p], y, width, stride, tile.start_error)
-        for p in range(count):
-            begin_row(
-                y, width, table, p, sums, columns, reference_samples if table[p, 3] else samples, since
-            )
+            margins(misses, p * area, y, stride, tile.start_error)
+            begin_row(y, width, table, p, sums, columns, samples, since)
         for x in range(width):
             at = (y + 4) * stride + x + 4
             for p in range(count):
-                slide_window(
-                    y,
-                    x,
-                    width,
-                    table,
-                    p,
-                    sums,
-                    columns,
-                    reference_samples if table[p, 3] else samples,
-                )
+                slide_window(y, x, width, table, p, sums, columns, samples)
                 since[p] += 1
             m4, activity = gather(padded, at, offsets, most, values)
             west = np.int64(padded[at - 1])
@@ -177,29 +192,31 @@ def code_tile(mode, pixels, tile, table, log_table, starts, weights, work, strea
                 record.flat[y * width + x] = 2 if same else 1
             if with_reference:
                 for k in range(OWN_WITH_REFERENCE):
-                    both_values[k] = values[k]
+                    values[VALUES + k] = values[k]
                 for k in range(12):
-                    both_values[OWN_WITH_REFERENCE + k] = reference_values[k]
+                    values[VALUES + OWN_WITH_REFERENCE + k] = reference_values[k]
             error = np.int64(0)
             final_error = np.int64(0)
             if same:
                 pixel = west
                 for p in range(count):
-                    misses[p, at] = 0
+                    misses[p * area + at] = 0
             else:
                 for p in range(count):
                     if since[p] >= table[p, 2]:
-                        solve_window(table[p, 0], sums, table[p, 4], solver, solution, coefficients[p])
+                        solve_window(table[p, 0], sums, table[p, 4], solver, solution, coefficients, VALUES * p)
                         since[p] = 0
                     predictions[p] = predict(
-                        both_values if table[p, 3] else values,
+                        values,
+                        VALUES * table[p, 3],
                         table[p, 0],
-                        coefficients[p],
+                        coefficients,
+                        VALUES * p,
                         m4,
                         activity,
                         peak,
                     )
-                    recent_misses[p] = error_of_predictor(misses[p], at, stride)
+                    recent_misses[p] = error_of_predictor(misses, p * area + at, stride)
                 blend = blend_of(predictions, recent_misses, count)
                 scale = local_scale(errors, at, stride)
                 fill_inputs(
@@ -243,7 +260,21 @@ def code_tile(mode, pixels, tile, table, log_table, starts, weights, work, strea
                     record.scales[place] = scale
                     record.targets[place] = 64 * pixel - blend
                 else:
-                    forward(inputs, with_reference, weights, first, second, outputs)
+                    forward(
+                        inputs,
+                        with_reference,
+                        w1,
+                        bias1,
+                        gain1,
+                        w2,
+                        bias2,
+                        gain2,
+                        w3,
+                        bias3,
+                        first,
+                        second,
+                        outputs,
+                    )
                     mean = blend + ((min(max(np.int64(outputs[0]) >> 6, -768), 768) * scale) >> 8)
                     log_scale = log2_q8(scale, log_table) + min(max(np.int64(outputs[1]) >> 6, -768), 768)
                     tail = min(max(((np.int64(outputs[2]) >> 6) + 128) >> 8, 0), 7)
@@ -273,14 +304,18 @@ def code_tile(mode, pixels, tile, table, log_table, starts, weights, work, strea
                         low = (scale_class - 28) >> 2
                         scale_class -= 4 * low
                     centre = (mean + 32) >> 6
-                    position = (mean - 64 * centre + 32 * step) // step
+                    position = mean - 64 * centre + 32
+                    if bound > 0:
+                        position = (mean - 64 * centre + 32 * step) // step
                     fraction = min(position >> (3 + low), 7)
                     distribution = ((scale_class * 8 + fraction) * 8 + tail) * 256
                     symbol = np.int64(255)
                     q = np.int64(0)
                     if mode == 0:
                         d = pixel - centre
-                        q = (abs(d) + bound) // step
+                        q = abs(d)
+                        if bound > 0:
+                            q = (q + bound) // step
                         if d < 0:
                             q = -q
                         symbol = (q >> low) + 127
@@ -328,14 +363,14 @@ def code_tile(mode, pixels, tile, table, log_table, starts, weights, work, strea
                         return RAN_OUT
                 error = 64 * pixel - blend
                 for p in range(count):
-                    misses[p, at] = abs(64 * pixel - predictions[p])
+                    misses[p * area + at] = abs(64 * pixel - predictions[p])
             pixels[y, x] = pixel
             padded[at] = pixel
             errors[at] = error
             finals[at] = final_error
             target4 = 4 * pixel - m4
             place = sample_at(y, x, width)
-            keep_sample(samples, place, values, most, target4, activity)
+            keep_sample(samples, place, values, 0, most, target4, activity)
             if with_reference:
-                keep_sample(reference_samples, place, both_values, 30, target4, activity)
+                keep_sample(samples, reference_sample + place, values, VALUES, 30, target4, activity)
     return GOOD

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from .lanes import SAMPLE, make_slide, make_solve, triangle_size
+from .lanes import SAMPLE, make_dot, make_slide, make_solve, triangle_size
 
 NEIGHBOURS = np.array(
     [
@@ -147,6 +147,9 @@ def columns_length(table: np.ndarray, width: int) -> int:
 SIZE_10, SIZE_18, SIZE_30 = (triangle_size(k) for k in (10, 18, 30))
 slide_10, slide_18, slide_30 = (make_slide(k) for k in (10, 18, 30))
 solve_10, solve_18, solve_30 = (make_solve(k) for k in (10, 18, 30))
+dot_10, dot_18, dot_30 = (make_dot(k // 8 + 1) for k in (10, 18, 30))
+VALUES = 32
+"""Room for the values or coefficients of one predictor: what a dot product of 30 reads."""
 ROWS = 16
 """Rows of samples kept (a power of two, more than the largest radius + 2)."""
 NOTHING = np.int64(0)
@@ -164,20 +167,22 @@ def slide_window(y, x, width, table, p, sums, columns, samples):
     """Move the window of predictor ``p`` from (y, x - 1) to (y, x); x from -radius begins a row.
 
     The window at (y, x): rows y - R .. y - 1 in columns x - R .. x + R, and row y in x - R .. x - 1.
+    ``samples``: the sample vectors of the own values and, behind them, those with the reference.
     """
     neighbours, radius, first_sum, first_column = table[p, 0], table[p, 1], table[p, 4], table[p, 5]
     size = SIZE_10 if neighbours == 10 else SIZE_18 if neighbours == 18 else SIZE_30
+    first_sample = table[p, 3] * ROWS * width * SAMPLE
     enters = x + radius
     new = old = west = gone = np.int64(0)
     if enters < width:
         if y >= 1:
-            new = sample_at(y - 1, enters, width)
+            new = first_sample + sample_at(y - 1, enters, width)
         if y - 1 - radius >= 0:
-            old = sample_at(y - 1 - radius, enters, width)
+            old = first_sample + sample_at(y - 1 - radius, enters, width)
     if x >= 1:
-        west = sample_at(y, x - 1, width)
+        west = first_sample + sample_at(y, x - 1, width)
         if x - 1 - radius >= 0:
-            gone = sample_at(y, x - 1 - radius, width)
+            gone = first_sample + sample_at(y, x - 1 - radius, width)
     # Column 0 of the column sums is always zero: what lies outside of the tile.
     into = first_column + (enters + 1 if enters < width else 0) * size
     out = first_column + (x - radius if x - radius >= 1 else 0) * size
@@ -220,7 +225,7 @@ def gather(padded, at, offsets, count, values):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def keep_sample(samples, at, values, count, target4, activity):
+def keep_sample(samples, at, values, first, count, target4, activity):
     """Write a sample vector: [target, values...] * 256 / activity, cut towards zero, within 2047.
 
     ``activity`` / 10 + 2 is the mean difference; float32 operations, each rounded on its own.
@@ -229,13 +234,13 @@ def keep_sample(samples, at, values, count, target4, activity):
     t = np.float32(target4) * inverse
     samples[at] = np.int16(min(max(t, np.float32(-2047.0)), np.float32(2047.0)))
     for k in range(count):
-        u = np.float32(values[k]) * inverse
+        u = np.float32(values[first + k]) * inverse
         samples[at + 1 + k] = np.int16(min(max(u, np.float32(-2047.0)), np.float32(2047.0)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def solve_window(neighbours, sums, first_sum, work, solution, coefficients):
-    """Coefficients (int32, 16 fractional bits, within +-4) of one predictor's window."""
+def solve_window(neighbours, sums, first_sum, work, solution, coefficients, first):
+    """Coefficients of one predictor's window, from ``first`` on: int32, 16 fractional bits, within +-4."""
     if neighbours == 10:
         solve_10(sums, first_sum, work, solution)
     elif neighbours == 18:
@@ -244,15 +249,19 @@ def solve_window(neighbours, sums, first_sum, work, solution, coefficients):
         solve_30(sums, first_sum, work, solution)
     for k in range(neighbours):
         w = np.floor(solution[k] * np.float32(65536.0) + np.float32(0.5))
-        coefficients[k] = np.int32(min(max(w, np.float32(-262144.0)), np.float32(262144.0)))
+        coefficients[first + k] = np.int32(min(max(w, np.float32(-262144.0)), np.float32(262144.0)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def predict(values, neighbours, coefficients, m4, activity, peak):
+def predict(values, first_value, neighbours, coefficients, first, m4, activity, peak):
     """The prediction in 1/64, within four activities of the local mean and within 0..peak."""
-    total = np.int64(0)
-    for k in range(neighbours):
-        total += np.int64(coefficients[k]) * np.int64(values[k])
+    # Coefficients beyond the last neighbour are zero.
+    if neighbours == 10:
+        total = dot_10(coefficients, first, values, first_value)
+    elif neighbours == 18:
+        total = dot_18(coefficients, first, values, first_value)
+    else:
+        total = dot_30(coefficients, first, values, first_value)
     middle = 16 * m4
     reach = 4 * ((activity * 8) // 5 + 32)
     p = middle + (total >> 12)

@@ -126,9 +126,17 @@ def parse(payload: bytes) -> Parsed:
     if crc32c(payload[:end_of_tables]) != checksum or len(payload) < end_of_tables + 4:
         raise PayloadCorrupt("The checksum of the header is wrong.")
     profile, effort = kind & 3, kind >> 2 & 3
-    if profile not in (1, 2) or effort == 3 or kind >> 6:
-        raise UnsupportedFormatVersion("The payload has a profile, an effort or flags that are not known.")
-    if not rows or not columns or not frames or group == 1 or (bound > 0) != (profile == 2):
+    allocated, stored, high_bit = 16 if kind & 32 else 8, (depth & 15) + 1, depth >> 4
+    if kind >> 6:
+        raise UnsupportedFormatVersion("The payload uses flags that are not known.")
+    if (
+        profile not in (1, 2)
+        or effort == 3
+        or not stored - 1 <= high_bit < allocated
+        or (bound > 0) != (profile == 2)
+        or 0 in (rows, columns, frames)
+        or (group > 0 and (group == 1 or frames == 1))
+    ):
         raise PayloadCorrupt("The fixed header contradicts itself.")
 
     records = [(reader.number(2), reader.number(2), reader.number(1)) for _ in range(frames)]
@@ -137,12 +145,12 @@ def parse(payload: bytes) -> Parsed:
     planes: list[Plane] = []
     table: list[int] | None = None
     for minimum, peak, flags in records:
-        if flags >> 3 or flags & 3 == 3:
+        if flags >> 3:
             raise UnsupportedFormatVersion("A plane has flags that are not known.")
         if flags & 3 == 1:
             table = _read_table(reader, peak + 1)
-        if flags & 3 == 2 and table is None:
-            raise PayloadCorrupt("A plane is packed by the table of a plane before it, and there is none.")
+        if flags & 3 == 3 or (flags & 3 == 2 and table is None):
+            raise PayloadCorrupt("A plane is packed by a table that there is not.")
         planes.append(Plane(minimum, peak, table if flags & 3 else None, bool(flags & 4)))
 
     tiles: list[Tile] = []
@@ -160,9 +168,9 @@ def parse(payload: bytes) -> Parsed:
     return Parsed(
         EFFORTS[effort],
         bool(kind & 16),
-        16 if kind & 32 else 8,
-        (depth & 15) + 1,
-        depth >> 4,
+        allocated,
+        stored,
+        high_bit,
         group,
         bound,
         rows,
@@ -228,9 +236,7 @@ def _plane_values(
     """
     plane = parsed.planes[number]
     values = np.zeros((parsed.rows, parsed.columns), np.int64)
-    corners = [
-        (top, left) for top in range(0, parsed.rows, TILE) for left in range(0, parsed.columns, TILE)
-    ]
+    corners = [(top, left) for top in range(0, parsed.rows, TILE) for left in range(0, parsed.columns, TILE)]
     for place, (top, left) in enumerate(corners):
         tile = parsed.tiles[number * len(corners) + place]
         data = payload[tile.position : tile.position + tile.length]

@@ -50,11 +50,13 @@ class ReferenceModel:
         m = np.split(h @ a["decoder2"] + a["decoder2_bias"], [64, 128, 160])
         return [np.clip(m[0] >> 8, -48, 48), m[1] >> 9 << 8, np.clip(m[2] >> 8, -48, 48), m[3] >> 9 << 9]
 
-    def network(self, inputs: list[int], modulation: list[np.ndarray]) -> list[int]:
+    def network(self, inputs: list[int], modulation: list[np.ndarray], effort: str) -> list[int]:
         """Corrections of the mean (1/256 of the scale), of the log scale (1/256), and the tail (1/256)."""
         a = self.arrays
         h = (np.array(inputs) @ a["causal1"] + a["causal1_bias"] + modulation[1]) >> 8
         h = np.clip((h * (64 + modulation[0])) >> 6, 0, 255)
+        if effort == "fast":
+            h[32:] = 0
         h = (h @ a["causal2"] + a["causal2_bias"] + modulation[3]) >> 9
         h = np.clip((h * (64 + modulation[2])) >> 6, 0, 255)
         return [int(value) for value in (h @ a["causal3"] + a["causal3_bias"]) >> 6]

@@ -280,7 +280,7 @@ class _Walk:
         forecast = self._forecast(y, x, around)
         scale = forecast.scale
         inputs = self._inputs(y, x, around, forecast)
-        outputs = self.model.network(inputs, self.modulation)
+        outputs = self.model.network(inputs, self.modulation, self.predictors.effort)
         mean = forecast.blend + ((clip(outputs[0], -768, 768) * scale) >> 8)
         log_scale = forecast.log_scale + clip(outputs[1], -768, 768)
         tail = clip((outputs[2] + 128) >> 8, 0, 7)

@@ -123,7 +123,7 @@ class Predictors:
     """All predictors of a tile, the samples they learn from, and their misses."""
 
     def __init__(self, effort: str, height: int, width: int, peak: int, with_reference: bool) -> None:
-        self.peak = peak
+        self.effort, self.peak = effort, peak
         self.each = [Predictor(tuple(range(n + 1)), radius, step) for n, radius, step in PREDICTORS[effort]]
         if with_reference:
             self.each.append(Predictor(REFERENCE_COLUMNS, *WITH_REFERENCE[effort]))

@@ -20,7 +20,9 @@ LEAST_GAIN = 1.0005
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def static_cost(inputs, scales, targets, with_reference, weights, starts, log_table):
+def static_cost(
+    inputs, scales, targets, with_reference, w1, bias1, gain1, w2, bias2, gain2, w3, bias3, starts, log_table
+):
     """Code length of pixels in 1/256 bit: the coder's distribution of targets, exact, without online stage.
 
     inputs (n, 64) int16; scales, targets (n,) int32 in 1/64 as `features.extract` gives them.
@@ -33,7 +35,9 @@ def static_cost(inputs, scales, targets, with_reference, weights, starts, log_ta
     for n in range(inputs.shape[0]):
         for k in range(INPUTS):
             row[k] = inputs[n, k]
-        forward(row, with_reference, weights, first, second, outputs)
+        forward(
+            row, with_reference, w1, bias1, gain1, w2, bias2, gain2, w3, bias3, first, second, outputs
+        )
         scale = np.int64(scales[n])
         correction = (min(max(np.int64(outputs[0]) >> 6, -768), 768) * scale) >> 8
         error = np.int64(targets[n]) - correction
@@ -62,7 +66,8 @@ def better_code(
 ) -> np.ndarray:
     """A code (16,) that costs no more than ``code`` or the zero code on the pixels that were ``seen``.
 
-    ``rounds`` of single steps of every symbol; 0 only compares with the zero code.
+    For efforts with the whole network. ``rounds`` of single steps of every symbol; 0 only compares with the
+    zero code.
     """
     costly = np.flatnonzero(seen.flat.reshape(-1) < 2)
     if costly.size == 0:
@@ -72,9 +77,9 @@ def better_code(
     scales, targets = seen.scales.reshape(-1)[costly], seen.targets.reshape(-1)[costly]
 
     def cost(candidate: np.ndarray) -> float:
-        weights = model.weights_for(modulation(model, candidate))
+        weights = model.weights_for(modulation(model, candidate), False)
         return float(
-            static_cost(inputs, scales, targets, with_reference, weights, model.starts, model.log)
+            static_cost(inputs, scales, targets, with_reference, *weights, model.starts, model.log)
         )
 
     best, least = code, cost(code)

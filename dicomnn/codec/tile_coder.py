@@ -165,7 +165,7 @@ def _walk(
             table,
             model.log,
             model.starts,
-            model.weights_for(modulation(model, code)),
+            *model.weights_for(modulation(model, code), context.effort == "fast"),
             workspace(height, width, table, reference),
             stream,
             _NO_RECORD,

@@ -36,7 +36,6 @@ class Work(NamedTuple):
     misses: np.ndarray
     reference: np.ndarray
     samples: np.ndarray
-    reference_samples: np.ndarray
     sums: np.ndarray
     columns: np.ndarray
     offsets: np.ndarray
@@ -67,15 +66,14 @@ def workspace(height: int, width: int, table: np.ndarray, reference: np.ndarray 
     stride = width + 2 * MARGIN
     area = (height + MARGIN) * stride
     with_reference = reference is not None
-    pixels = 1 + ROWS * width
+    pixels = ROWS * width
     return Work(
         padded=np.zeros(area, dtype=np.int32),
         errors=np.zeros(area, dtype=np.int32),
         finals=np.zeros(area, dtype=np.int32),
-        misses=np.zeros((len(table), area), dtype=np.int32),
+        misses=np.zeros(len(table) * area, dtype=np.int32),
         reference=np.zeros(0, dtype=np.int32) if reference is None else reference.astype(np.int32).ravel(),
-        samples=np.zeros(pixels * SAMPLE, dtype=np.int16),
-        reference_samples=np.zeros(pixels * SAMPLE if with_reference else 0, dtype=np.int16),
+        samples=np.zeros((1 + pixels * (2 if with_reference else 1)) * SAMPLE, dtype=np.int16),
         sums=np.zeros(sums_length(table), dtype=np.int32),
         columns=np.zeros(columns_length(table, width), dtype=np.int32),
         offsets=NEIGHBOURS[:, 0] * stride + NEIGHBOURS[:, 1],

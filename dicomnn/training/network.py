@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from dicomnn.codec.causal import INPUTS, WIDTH_1, WIDTH_2
+from dicomnn.codec.causal import INPUTS, NARROW_WIDTH, WIDTH_1, WIDTH_2
 from dicomnn.codec.features import MAP_CHANNELS
 
 WEIGHT_STEP = 1.0 / 512
@@ -104,10 +104,19 @@ class CausalNetwork(nn.Module):
             self.third.weight.mul_(0.1)
             self.third.bias.copy_(torch.tensor([0.0, 0.0, 3.0]))
 
-    def forward(self, inputs: torch.Tensor, modulation: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def forward(
+        self,
+        inputs: torch.Tensor,
+        modulation: tuple[torch.Tensor, ...],
+        narrow: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """``narrow`` (B, 1): 1 where only the first NARROW_WIDTH units of the first layer work."""
         scale1, shift1, scale2, shift2 = (m.unsqueeze(1) for m in modulation)
         x = nn.functional.linear(inputs * INPUT_STEP, weight(self.first.weight), self.first.bias)
         x = hidden(floored(x + shift1, ACTIVATION_STEP) * (1 + scale1))
+        if narrow is not None:
+            beyond = (torch.arange(WIDTH_1, device=x.device) >= NARROW_WIDTH).float()
+            x = x * (1.0 - beyond * narrow.unsqueeze(2))
         x = nn.functional.linear(x, weight(self.second.weight), self.second.bias)
         x = hidden(floored(x + shift2, ACTIVATION_STEP) * (1 + scale2))
         return floored(nn.functional.linear(x, weight(self.third.weight), self.third.bias), 1.0 / 256)
@@ -123,11 +132,18 @@ class TileCodec(nn.Module):
         self.causal = CausalNetwork()
 
     def forward(
-        self, maps: torch.Tensor, inputs: torch.Tensor, use_code: torch.Tensor
+        self,
+        maps: torch.Tensor,
+        inputs: torch.Tensor,
+        use_code: torch.Tensor,
+        narrow: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Outputs (B, N, 3) and codes (B, 16); ``use_code`` (B, 1) in {0, 1}: 0 sends the zero code."""
+        """Outputs (B, N, 3) and codes (B, 16); ``use_code`` (B, 1) in {0, 1}: 0 sends the zero code.
+
+        ``narrow`` (B, 1) in {0, 1}: 1 for crops walked at effort fast.
+        """
         code = self.encoder(maps) * use_code
-        return self.causal(inputs, self.decoder(code)), code
+        return self.causal(inputs, self.decoder(code), narrow), code
 
 
 def code_length(outputs: torch.Tensor, targets: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
