@@ -151,7 +151,7 @@ def test_two_whole_blocks_are_refused_and_an_empty_second_creator_is_passed_over
 def test_json_of_another_vendor_in_a_private_group_is_no_damaged_block() -> None:
     writer = Writer()
     theirs = writer.element(0x7FE30010, "LO", "OTHERS")
-    theirs += writer.element(0x7FE31002, "UT", b'{"v":2,"c":"0123","d":"dataset_digest"}')
+    theirs += writer.element(0x7FE31002, "UT", b'{"v":2,"c":"01234567","d":"dataset_digest"}')
     raw = image(EXPLICIT, after=theirs)
     with pytest.raises(NotCoded):
         find_block(raw, scan(raw))
