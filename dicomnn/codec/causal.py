@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .lanes import leading_parts, make_dense, make_hidden
-from .predictors import MOST_PREDICTORS
+from .lanes import leading_parts
+from .network_lanes import bend_own, make_dense, make_hidden
 
 INPUTS = 64
 OWN_INPUTS = 48
@@ -30,12 +30,12 @@ SECOND_SHIFT = 9
 OUTPUT_SHIFT = 6
 TAIL_CLASSES = 8
 
-BENT = 32
-"""Inputs 0..31 are bent differences; 32..47 logarithms and counts; 48..59 bent again."""
-PREDICTION_INPUTS, NEIGHBOUR_INPUTS, ERROR_INPUTS = 0, MOST_PREDICTORS, MOST_PREDICTORS + 16
-LOG_INPUTS = BENT
-RATIO_INPUTS = 42
-REFERENCE_INPUTS = 48
+ORDER = np.array([*range(5, 31), *range(5), *range(31, INPUTS)], dtype=np.int64)
+"""Number (docs/format-neural.md) of the input in each place of the kernels' input vector: neighbours and
+errors come before predictions, so that whole vectors are written and read.
+"""
+FIRST_PREDICTION, WEST_ERROR = 26, 16
+"""Places of two inputs that the online stage uses; from 32 on places and numbers are the same."""
 
 hidden_own = make_hidden(OWN_INPUTS, WIDTH_1, FIRST_SHIFT)
 hidden_all = make_hidden(INPUTS, WIDTH_1, FIRST_SHIFT)
@@ -102,13 +102,19 @@ def blend_of(predictions, recent, count):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def bend(differences, first, last, scale, inputs):
-    """inputs[k] = 127 * t / (1 + |t|), t = difference / (4 * scale), cut towards zero; float32."""
+def bend(differences, count, scale, inputs, first):
+    """inputs[first + k] = 127 * t / (1 + |t|), t = difference / (4 * scale), cut towards zero; float32."""
     gain = np.float32(0.25) / np.float32(scale)
     one, most = np.float32(1.0), np.float32(127.0)
-    for k in range(first, last):
+    for k in range(count):
         t = np.float32(differences[k]) * gain
-        inputs[k] = np.int16(most * (t / (one + abs(t))))
+        inputs[first + k] = np.int16(most * (t / (one + abs(t))))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pair_of(low, high):
+    """Two neighbouring int16 inputs as the int32 that the network reads."""
+    return np.int32((np.int64(low) & 0xFFFF) | (np.int64(high) << 16))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -125,6 +131,7 @@ def fill_inputs(
     stride,
     known,
     values,
+    m4,
     activity,
     predictions,
     recent,
@@ -133,59 +140,69 @@ def fill_inputs(
     scale,
     offsets,
     log_table,
-    differences,
     inputs,
+    pairs,
 ):
-    """The 48 own inputs of a pixel into ``inputs`` (int16).
+    """The 48 own inputs of a pixel into ``inputs`` (int16), in the kernels' ORDER; ``pairs``: its int32 view.
 
     ``at``: index of the pixel in the flat padded buffers; ``known``: pixels before this one;
-    ``differences``: int32 (64,) work space, also for `fill_reference_inputs`.
+    ``predictions``, ``recent``: int64 (5,), zero beyond ``count``.
     """
     lowest = highest = predictions[0]
-    for p in range(count):
-        differences[p] = predictions[p] - blend
+    for p in range(1, count):
         lowest = min(lowest, predictions[p])
         highest = max(highest, predictions[p])
-    for p in range(count, 5):
-        differences[p] = 0
-    for k in range(16):
-        differences[5 + k] = 64 * padded[at + offsets[k]] - blend
-    for k in range(10):
-        differences[21 + k] = errors[at + offsets[k]]
-    differences[31] = blend
-    bend(differences, 0, 32, scale, inputs)
+    bend_own(
+        values,
+        16 * m4 - blend,
+        errors,
+        at,
+        offsets,
+        predictions[0] - blend,
+        predictions[1] - blend if count > 1 else 0,
+        predictions[2] - blend if count > 2 else 0,
+        predictions[3] - blend if count > 3 else 0,
+        predictions[4] - blend if count > 4 else 0,
+        blend,
+        scale,
+        inputs,
+    )
     log_scale = log2_q8(scale, log_table)
     # Above eight values per scale the cut into whole values no longer matters: say no more than that.
-    inputs[32] = max(min((log_scale - 2304) >> 4, 0), -127)
-    inputs[33] = log_input(16 * activity // 10 + 16, log_scale, log_table)
+    loudness = max(min((log_scale - 2304) >> 4, 0), -127)
+    pairs[16] = pair_of(loudness, log_input(16 * activity // 10 + 16, log_scale, log_table))
     west, north = abs(errors[at - 1]), abs(errors[at - stride])
-    inputs[34] = log_input((west + north) // 2 + 4, log_scale, log_table)
     wide = np.int64(0)
     for d in range(-3, 4):
         wide += abs(errors[at - stride + d])
     for d in range(-2, 3):
         wide += abs(errors[at - 2 * stride + d])
-    inputs[35] = log_input(wide // 12 + 4, log_scale, log_table)
-    inputs[36] = log_input(highest - lowest + 4, log_scale, log_table)
-    inputs[37] = ((blend & 63) - 32) * 3
-    same = 0
+    pairs[17] = pair_of(
+        log_input((west + north) // 2 + 4, log_scale, log_table),
+        log_input(wide // 12 + 4, log_scale, log_table),
+    )
+    pairs[18] = pair_of(log_input(highest - lowest + 4, log_scale, log_table), ((blend & 63) - 32) * 3)
+    same = np.int64(0)
     for k in range(1, 10):
         same += values[k] == values[0]
-    inputs[38] = same * 12
     n, w, nw = padded[at - stride], padded[at - 1], padded[at - stride - 1]
     across = abs(w - nw) + abs(n - padded[at - 2 * stride])
     along = abs(n - nw) + abs(w - padded[at - 2])
-    inputs[39] = log_input(32 * across + 4, log_scale, log_table)
-    inputs[40] = log_input(32 * along + 4, log_scale, log_table)
+    pairs[19] = pair_of(same * 12, log_input(32 * across + 4, log_scale, log_table))
     largest = max(west, north)
     for k in range(2, 6):
         largest = max(largest, abs(errors[at + offsets[k]]))
-    inputs[41] = log_input(largest + 4, log_scale, log_table)
-    for p in range(count):
-        inputs[42 + p] = log_input((recent[p] >> 3) + 4, log_scale, log_table)
-    for p in range(count, 5):
-        inputs[42 + p] = -127
-    inputs[47] = min(log2_q8(known + 1, log_table) >> 5, 127)
+    pairs[20] = pair_of(
+        log_input(32 * along + 4, log_scale, log_table), log_input(largest + 4, log_scale, log_table)
+    )
+    first = log_input((recent[0] >> 3) + 4, log_scale, log_table)
+    second = log_input((recent[1] >> 3) + 4, log_scale, log_table) if count > 1 else -127
+    third = log_input((recent[2] >> 3) + 4, log_scale, log_table) if count > 2 else -127
+    fourth = log_input((recent[3] >> 3) + 4, log_scale, log_table) if count > 3 else -127
+    fifth = log_input((recent[4] >> 3) + 4, log_scale, log_table) if count > 4 else -127
+    pairs[21] = pair_of(first, second)
+    pairs[22] = pair_of(third, fourth)
+    pairs[23] = pair_of(fifth, min(log2_q8(known + 1, log_table) >> 5, 127))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -211,9 +228,9 @@ def fill_reference_inputs(
     """
     level = 16 * m4 - blend
     for k in range(11):
-        differences[48 + k] = 16 * reference_values[k] + level
-    differences[59] = 64 * reference[at] - blend
-    bend(differences, 48, 60, scale, inputs)
+        differences[k] = 16 * reference_values[k] + level
+    differences[11] = 64 * reference[at] - blend
+    bend(differences, 12, scale, inputs, 48)
     log_scale = log2_q8(scale, log_table)
     unlike = np.int64(0)
     for k in range(10):

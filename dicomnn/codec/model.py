@@ -20,8 +20,18 @@ from typing import Any
 import numpy as np
 
 from ..errors import InexactArithmetic, ModelCorrupt
-from .causal import HIDDEN_LIMIT, INPUT_LIMIT, INPUTS, NARROW_WIDTH, OUTPUTS, PADDED_OUTPUTS, WIDTH_1, WIDTH_2
-from .lanes import interleaved
+from .causal import (
+    HIDDEN_LIMIT,
+    INPUT_LIMIT,
+    INPUTS,
+    NARROW_WIDTH,
+    ORDER,
+    OUTPUTS,
+    PADDED_OUTPUTS,
+    WIDTH_1,
+    WIDTH_2,
+)
+from .network_lanes import interleaved
 from .tables import FRACTIONS, SCALE_CLASSES, SYMBOLS, TAIL_CLASSES, TOTAL
 
 MAGIC = b"DNNMODEL"
@@ -104,7 +114,7 @@ class Model:
         third_bias = np.zeros(PADDED_OUTPUTS, dtype=np.int32)
         third_bias[:OUTPUTS] = arrays["causal3_bias"]
         self._layers = {
-            width: (interleaved(arrays["causal1"][:, :width]), interleaved(arrays["causal2"][:width]))
+            width: (interleaved(arrays["causal1"][ORDER, :width]), interleaved(arrays["causal2"][:width]))
             for width in (NARROW_WIDTH, WIDTH_1)
         }
         self._third = (interleaved(third), third_bias)
@@ -289,7 +299,7 @@ def self_test(model: Model) -> None:
         x = row @ a["causal1"].astype(np.int64) + a["causal1_bias"]
         hidden = np.clip(((x >> 8) * (64 + gain1)) >> 6, 0, HIDDEN_LIMIT)
         for weights, width in ((wide, WIDTH_1), (narrow, NARROW_WIDTH)):
-            forward(row.astype(np.int16), True, *weights, first, second, outputs)
+            forward(row[ORDER].astype(np.int16), True, *weights, first, second, outputs)
             x = hidden[:width] @ a["causal2"][:width].astype(np.int64) + a["causal2_bias"]
             x = np.clip(((x >> 9) * (64 + gain2)) >> 6, 0, HIDDEN_LIMIT)
             if not np.array_equal(x @ a["causal3"].astype(np.int64) + a["causal3_bias"], outputs[:OUTPUTS]):

@@ -11,7 +11,10 @@ import numpy as np
 from numba import njit
 
 from .causal import (
+    FIRST_PREDICTION,
     INPUTS,
+    ORDER,
+    WEST_ERROR,
     WIDTH_1,
     WIDTH_2,
     blend_of,
@@ -41,6 +44,7 @@ from .predictors import (
     VALUES,
     begin_row,
     gather,
+    gather_10,
     keep_sample,
     predict,
     sample_at,
@@ -115,14 +119,15 @@ def code_tile(
     words, cursor, events, counter = stream.words, stream.cursor, stream.events, stream.counter
     with_reference = reference.size > 0
     count = table.shape[0]
-    most = np.int64(16)
+    longest = np.int64(10)
     for p in range(count):
         if table[p, 3] == 0:
-            most = max(most, table[p, 0])
+            longest = max(longest, table[p, 0])
+    most = max(longest, 18)
     # Own values first, then those of a predictor with a reference.
     values = np.zeros(2 * VALUES, dtype=np.int32)
     reference_values = np.zeros(12, dtype=np.int32)
-    own_reference = np.zeros(10, dtype=np.int32)
+    own_reference = np.zeros(16, dtype=np.int32)
     coefficients = np.zeros(MOST_PREDICTORS * VALUES, dtype=np.int32)
     area = padded.size
     reference_sample = ROWS * width * SAMPLE
@@ -131,8 +136,9 @@ def code_tile(
     predictions = np.zeros(MOST_PREDICTORS, dtype=np.int64)
     recent_misses = np.zeros(MOST_PREDICTORS, dtype=np.int64)
     since = np.zeros(MOST_PREDICTORS, dtype=np.int64)
-    differences = np.zeros(64, dtype=np.int32)
+    differences = np.zeros(12, dtype=np.int32)
     inputs = np.zeros(INPUTS, dtype=np.int16)
+    pairs = inputs.view(np.int32)
     first = np.zeros(WIDTH_1, dtype=np.int16)
     second = np.zeros(WIDTH_2, dtype=np.int16)
     outputs = np.zeros(8, dtype=np.int32)
@@ -163,7 +169,7 @@ def code_tile(
             west = np.int64(padded[at - 1])
             pixel = np.int64(pixels[y, x]) if mode != 1 else np.int64(0)
             if with_reference:
-                m4_reference, reference_activity = gather(reference, at, offsets, 10, own_reference)
+                m4_reference, reference_activity = gather_10(reference, at, offsets, own_reference)
                 for k in range(12):
                     reference_values[k] = 4 * reference[at + reference_offsets[k]] - m4_reference
             same = False
@@ -204,7 +210,9 @@ def code_tile(
             else:
                 for p in range(count):
                     if since[p] >= table[p, 2]:
-                        solve_window(table[p, 0], sums, table[p, 4], solver, solution, coefficients, VALUES * p)
+                        solve_window(
+                            table[p, 0], sums, table[p, 4], solver, solution, coefficients, VALUES * p
+                        )
                         since[p] = 0
                     predictions[p] = predict(
                         values,
@@ -226,6 +234,7 @@ def code_tile(
                     stride,
                     y * width + x,
                     values,
+                    m4,
                     activity,
                     predictions,
                     recent_misses,
@@ -234,8 +243,8 @@ def code_tile(
                     scale,
                     offsets,
                     log_table,
-                    differences,
                     inputs,
+                    pairs,
                 )
                 if with_reference:
                     fill_reference_inputs(
@@ -256,7 +265,7 @@ def code_tile(
                 if mode == 2:
                     place = y * width + x
                     for k in range(INPUTS):
-                        record.inputs[place, k] = inputs[k]
+                        record.inputs[place, ORDER[k]] = inputs[k]
                     record.scales[place] = scale
                     record.targets[place] = 64 * pixel - blend
                 else:
@@ -284,8 +293,8 @@ def code_tile(
                     recent[1] = finals[at - stride]
                     recent[2] = finals[at - stride - 1]
                     recent[3] = finals[at - stride + 1]
-                    recent[4] = inputs[0]
-                    recent[5] = inputs[21]
+                    recent[4] = inputs[FIRST_PREDICTION]
+                    recent[5] = inputs[WEST_ERROR]
                     correction = filter_prediction(online, recent)
                     class_before = (log_scale - 1536 - log_step + 1280) >> 6
                     context = bias_context(
@@ -370,7 +379,7 @@ def code_tile(
             finals[at] = final_error
             target4 = 4 * pixel - m4
             place = sample_at(y, x, width)
-            keep_sample(samples, place, values, 0, most, target4, activity)
+            keep_sample(samples, place, values, 0, longest, target4, activity)
             if with_reference:
                 keep_sample(samples, reference_sample + place, values, VALUES, 30, target4, activity)
     return GOOD

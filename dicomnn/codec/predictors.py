@@ -4,7 +4,7 @@ Each predictor (K neighbours, window radius R, solved every ``step`` pixels) pre
 neighbours with coefficients fitted to the pixels around it that are already known. Samples enter
 normalised by their local activity, as small integers, so that the sums over the window are exact in
 int32 and can slide: one column in and one out per pixel, one row in and one out per column. The normal
-equations are solved in float32 in one fixed order of IEEE operations (`lanes.make_solve`).
+equations are solved in float32 in one fixed order of IEEE operations (`window_lanes.make_solve`).
 
 A predictor with a reference sees, beside 18 neighbours in its own plane, 12 pixels of the plane before
 (the neighbouring slice), each less its own local mean.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from .lanes import SAMPLE, make_dot, make_slide, make_solve, triangle_size
+from .window_lanes import SAMPLE, make_dot, make_gather, make_slide, make_solve, triangle_size
 
 NEIGHBOURS = np.array(
     [
@@ -97,7 +97,7 @@ class Predictor:
 
 
 EFFORT_PREDICTORS = {
-    "fast": (Predictor(18, 12, 8), Predictor(10, 5, 4)),
+    "fast": (Predictor(10, 8, 4),),
     "default": (Predictor(30, 12, 8), Predictor(18, 9, 4), Predictor(10, 12, 4), Predictor(10, 4, 2)),
     "max": (Predictor(30, 12, 2), Predictor(18, 9, 1), Predictor(10, 12, 2), Predictor(10, 4, 1)),
 }
@@ -147,6 +147,7 @@ def columns_length(table: np.ndarray, width: int) -> int:
 SIZE_10, SIZE_18, SIZE_30 = (triangle_size(k) for k in (10, 18, 30))
 slide_10, slide_18, slide_30 = (make_slide(k) for k in (10, 18, 30))
 solve_10, solve_18, solve_30 = (make_solve(k) for k in (10, 18, 30))
+gather_10, gather_18, gather_30 = (make_gather(k) for k in (10, 18, 30))
 dot_10, dot_18, dot_30 = (make_dot(k // 8 + 1) for k in (10, 18, 30))
 VALUES = 32
 """Room for the values or coefficients of one predictor: what a dot product of 30 reads."""
@@ -207,21 +208,15 @@ def begin_row(y, width, table, p, sums, columns, samples, since):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def gather(padded, at, offsets, count, values):
-    """Differences of ``count`` neighbours to their local mean, times four; returns (4 * mean, activity).
+    """Differences of the neighbours to their local mean, times four; returns (4 * mean, activity).
 
-    ``padded``: flat int32; ``at``: index of the pixel; ``offsets``: flat offsets of the neighbours;
-    ``values``: int32 out. The mean is that of the nearest four, kept as their sum; the activity is the
-    sum of the ten nearest absolute differences (also times four).
+    ``padded``: flat int32; ``at``: index of the pixel; ``offsets``: flat offsets of the neighbours, of which
+    ``count`` (18 or 30) are read; ``values``: int32 (32,) out. The mean is that of the nearest four, kept as
+    their sum; the activity is the sum of the ten nearest absolute differences (also times four).
     """
-    m4 = (
-        padded[at + offsets[0]] + padded[at + offsets[1]] + padded[at + offsets[2]] + padded[at + offsets[3]]
-    )
-    for k in range(count):
-        values[k] = 4 * padded[at + offsets[k]] - m4
-    activity = np.int64(0)
-    for k in range(10):
-        activity += abs(values[k])
-    return np.int64(m4), activity
+    if count == 18:
+        return gather_18(padded, at, offsets, values)
+    return gather_30(padded, at, offsets, values)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from .autoencoder import modulation
-from .causal import INPUTS, WIDTH_1, WIDTH_2, forward, log2_q8
+from .causal import INPUTS, ORDER, WIDTH_1, WIDTH_2, forward, log2_q8
 from .features import Features
 from .model import CODE_LENGTH, CODE_LIMIT, Model
 
@@ -25,7 +25,8 @@ def static_cost(
 ):
     """Code length of pixels in 1/256 bit: the coder's distribution of targets, exact, without online stage.
 
-    inputs (n, 64) int16; scales, targets (n,) int32 in 1/64 as `features.extract` gives them.
+    inputs (n, 64) int16 in the document's order; scales, targets (n,) int32 in 1/64, as `features.extract`
+    gives them.
     """
     row = np.zeros(INPUTS, dtype=np.int16)
     first = np.zeros(WIDTH_1, dtype=np.int16)
@@ -34,7 +35,7 @@ def static_cost(
     total = np.int64(0)
     for n in range(inputs.shape[0]):
         for k in range(INPUTS):
-            row[k] = inputs[n, k]
+            row[k] = inputs[n, ORDER[k]]
         forward(
             row, with_reference, w1, bias1, gain1, w2, bias2, gain2, w3, bias3, first, second, outputs
         )
