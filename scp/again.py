@@ -7,7 +7,7 @@ node, or the next call, goes on with them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,7 +53,7 @@ class Run:
         self._first = archive.status()
         self._pool: WorkerPool | None = None
 
-    def progress(self) -> Iterator[Progress]:
+    def progress(self) -> Generator[Progress, None, None]:
         """As it is now, four times a second; the last one has nothing to do. Leave it at any time."""
         try:
             while True:

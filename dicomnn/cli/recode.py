@@ -6,7 +6,6 @@ import contextlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -21,7 +20,7 @@ from dicomnn.errors import InstanceNotFound, UsageError
 if TYPE_CHECKING:
     from dicomnn.archive import Lift
     from dicomnn.flow.opening import Archive
-    from scp.again import Progress, Run
+    from scp.again import Run
     from scp.config import Config
 
 EFFORTS = ("fast", "default", "max")
@@ -116,7 +115,7 @@ def _archive(config: Config, effort: str, model: str, jobs: int, *, study: str |
         run = Run(opened, settings, jobs)
         count, size = _ask(opened, lift, limit)
         waiting = opened.status().recode_asked
-        if not waiting:
+        if not count and not waiting:
             click.echo("recode: there is nothing to be coded again")
             return
         others = f", {waiting - count} others waited already" if waiting > count else ""
@@ -124,7 +123,7 @@ def _archive(config: Config, effort: str, model: str, jobs: int, *, study: str |
         if node_works(Path(place.folder)) and not wait:
             click.echo("the running node does it when it has nothing else to do; see: dicomnn status")
             return
-        _watch(run, waiting)
+        _watch(run, max(count, waiting))
 
 
 def _ask(archive: Archive, lift: Lift, limit: int | None) -> tuple[int, int]:
@@ -172,15 +171,18 @@ def _watch(run: Run, total: int) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("{task.fields[size]}"))
     now = None
-    with Bars(*columns, console=Console(file=sys.stderr), transient=True,
-              disable=not sys.stderr.isatty()) as bars:
+    with (Bars(*columns, console=Console(file=sys.stderr), transient=True,
+               disable=not sys.stderr.isatty()) as bars,
+          contextlib.closing(run.progress()) as looks,
+          contextlib.suppress(KeyboardInterrupt)):      # ends the watching and our own workers, not the wish
         bar = bars.add_task("recode", total=total, rate="", size="")
-        for now in _until_stopped(run):
+        for now in looks:
             done = max(0, total - now.todo)
             bars.update(bar, completed=done, description="the node recodes" if now.by_node else "recode",
                         rate=f"{done / max(time.monotonic() - started, 0.1):.1f}/s",
                         size=sizes(now.before, now.after) if now.before else "")
-    assert now is not None
+    if now is None:
+        sys.exit(1)
     failures = list(run.failures())
     if now.todo:
         click.echo(f"recode: stopped; {now.todo} instances still wait. The node does them, or call it again; "
@@ -191,9 +193,3 @@ def _watch(run: Run, total: int) -> None:
         click.echo(one_line(f"  {instance.sop_instance_uid} [{instance.error_code}] {instance.detail}"))
     if failures or now.todo:
         sys.exit(1)
-
-
-def _until_stopped(run: Run) -> Iterator[Progress]:
-    """Ctrl-C ends the watching and our own workers, not the wish."""
-    with contextlib.suppress(KeyboardInterrupt):
-        yield from run.progress()

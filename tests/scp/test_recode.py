@@ -120,7 +120,7 @@ def test_wishes_are_kept_until_somebody_does_them_or_calls_them_off(folder: Path
 
 
 @pytest.mark.faults
-def test_kill_9_of_the_command_and_its_workers_loses_nothing(folder: Path) -> None:
+def test_a_command_that_is_killed_or_stopped_loses_nothing(folder: Path) -> None:
     sent = made(6)
     filled(folder, sent)
     config = folder.parent / "short.toml"
@@ -129,15 +129,22 @@ def test_kill_9_of_the_command_and_its_workers_loses_nothing(folder: Path) -> No
                "--config", str(config)]
     for round_ in range(2):
         process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL, start_new_session=True)
+                                   stderr=subprocess.PIPE, text=True, start_new_session=True)
         with open_archive(Place(str(folder))) as archive:
             def on_the_way(archive: Archive = archive, wanted: int = round_ + 1) -> bool:
                 now = archive.status()
                 return now.recoded >= wanted and bool(now.recoding)
 
             wait_for(on_the_way, 60, "a lease after the first swap")
-            os.killpg(process.pid, signal.SIGKILL)          # at any moment of the second
-            process.wait()
+            if round_ == 0:
+                os.killpg(process.pid, signal.SIGKILL)      # at any moment of the second
+                process.wait()
+            else:
+                process.send_signal(signal.SIGINT)
+                _, told = process.communicate(timeout=60)
+                assert process.returncode == 1 and "still wait" in told and "Traceback" not in told
+                with pytest.raises(ProcessLookupError):     # its workers ended before it did
+                    os.killpg(process.pid, 0)
             assert archive.status().recode_asked > 0
         exact(folder, sent)
     done = subprocess.run(command, cwd=CHECKOUT, check=False, text=True, capture_output=True, timeout=200)
