@@ -212,7 +212,7 @@ def test_a_manifest_of_a_newer_format_is_refused(coded: Path, kit: Any) -> None:
 
 def test_a_payload_of_a_newer_format_is_refused(coded: Path, kit: Any) -> None:
     with pytest.raises(UnsupportedFormatVersion):
-        check(spliced(coded, b"DNNP\x01", b"DNNP\x63"), kit.no_models)
+        check(spliced(coded, b"DNNP\x02", b"DNNP\x63"), kit.no_models)
 
 
 def test_a_payload_that_needs_an_unknown_model_says_which(
