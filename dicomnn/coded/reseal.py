@@ -151,6 +151,7 @@ def _code(stored: StoredObject, original: Original, target: Path, coder: Coder, 
     manifest = manifest_of(original, payload, coder, {name: getattr(old, name) for name in STAYS})
     if manifest.pixel_digest != old.pixel_digest:
         raise VerificationFailed("what was encoded are not the pixels of the object that there was")
-    if manifest.bytes_after >= len(stored.mapping):
+    # A manifest that became shorter is no gain that is worth another object.
+    if manifest.payload_length >= old.payload_length or manifest.bytes_after >= len(stored.mapping):
         return _left(stored, "not-smaller")
     return written(original, payload, manifest, target, coder, meter, seconds)

@@ -14,12 +14,15 @@ CODE = """
 import sys
 from pathlib import Path
 from dicomnn.codec.profile import Profile
+from dicomnn.coded.reseal import reseal
 from dicomnn.coded.restore import restore
 from dicomnn.coded.seal import seal
 source, coded, back = map(Path, sys.argv[1:])
 sealed = seal(source, coded, profile=Profile("lossless"), model=None, models=None, threads=2)
 assert sealed.kind == "coded", sealed.detail
 assert restore(coded, back, None, threads=2).file_identical
+again = reseal(coded, back.with_suffix(".again"), model=None, models=None, effort="max", threads=2)
+assert again.reason == "not-smaller"
 print([line for line in open("/proc/self/status") if line.startswith("VmHWM")][0].split()[1])
 """
 
@@ -27,7 +30,7 @@ print([line for line in open("/proc/self/status") if line.startswith("VmHWM")][0
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"])
-def test_512_mib_of_frames_are_sealed_and_restored_in_less_than_1_gib(
+def test_512_mib_of_frames_are_sealed_restored_and_resealed_in_less_than_1_gib(
     syntax: str, tmp_path: Path, kit: Any
 ) -> None:
     one = kit.smooth_image(1, 512, 512)

@@ -91,9 +91,10 @@ def test_it_can_be_coded_again_and_again(coded: Path, ct: Path, tmp_path: Path, 
     assert (tmp_path / "back.dcm").read_bytes() == ct.read_bytes()
 
 
-def test_what_does_not_become_smaller_is_left(coded: Path, tmp_path: Path, kit: Any, shelf: Shelf) -> None:
+@pytest.mark.parametrize("effort", ["default", "max"])
+def test_what_does_not_become_smaller_is_left(effort: str, coded: Path, tmp_path: Path, kit: Any) -> None:
     before = coded.read_bytes()
-    same = reseal(coded, tmp_path / "x", model=None, models=kit.no_models, effort="default")
+    same = reseal(coded, tmp_path / "x", model=None, models=kit.no_models, effort=effort)
     assert (same.kind, same.reason, same.bytes_after) == ("kept", "not-smaller", len(before))
     assert coded.read_bytes() == before and not (tmp_path / "x").exists()
 
