@@ -45,7 +45,7 @@ def draw(records: list[dict[str, Any]], path: Path, title: str) -> bool:
             axis.axhline(records[0][f"{group} code"], color="black", linestyle=":", label="parent model")
         axis.set_title(f"{group}: validation crops")
         axis.set_ylabel("bits per pixel (ideal)")
-        axis.legend(fontsize="small")
+        axis.legend(fontsize="small", loc="upper right")
     for axis in axes:
         axis.set_xlabel("minutes")
         axis.grid(alpha=0.3)

@@ -156,6 +156,8 @@ def _train(
     recipe = order.recipe
     to_train = dealt.sides[TRAIN]
     to_check = dealt.sides[VALIDATION] or to_train
+    if not dealt.sides[VALIDATION]:
+        teller.say("no image validates: those that train check the model too")
     sampler = Sampler(to_train, cache, recipe.seed, weights=order.weights)
     checks = _crops(
         Sampler(to_check, cache, recipe.seed + 1, plain=True),

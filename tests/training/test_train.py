@@ -91,16 +91,17 @@ def test_sources_are_named_when_that_is_asked_for(trained: Trained, tmp_path: Pa
 
 
 def test_a_finished_run_does_nothing_again_and_more_minutes_go_on(trained: Trained, tmp_path: Path) -> None:
-    arguments = ("train", trained.images, "--run", trained.run, "--models", trained.models)
-    again = dicomnn(*arguments, *QUICK)
+    arguments = ("train", trained.images, "--run", trained.run)
+    again = dicomnn(*arguments, "--models", trained.models, *QUICK)
     assert again.exit_code == 0 and "nothing to do" in again.stdout
     before = checkpoint.load(trained.run / "checkpoint.pt")
-    more = dicomnn(
-        "train", trained.images, "--run", trained.run, "--models", tmp_path, *QUICK, "--minutes", "0.04"
-    )
+    assert before is not None
+    minutes = before["spent"] / 60 + 0.01
+    more = dicomnn(*arguments, "--models", tmp_path, *QUICK, "--minutes", minutes)
     assert more.exit_code == 0 and f"going on at step {before['step']}" in more.stderr
     after = checkpoint.load(trained.run / "checkpoint.pt")
-    assert after["step"] > before["step"] and after["spent"] >= 2.4 and after["drawn"] > before["drawn"]
+    assert after is not None and after["step"] > before["step"]
+    assert after["spent"] >= 60 * minutes and after["drawn"] > before["drawn"]
     (place,) = (path for path in tmp_path.iterdir() if path.is_dir())
     assert place.name != trained.place.name
 
