@@ -62,7 +62,11 @@ def _series(record: dict[str, Any]) -> Any:
     for codec in record["codecs"]:
         if codec.startswith(PREFIX) and not bound_of(codec):
             found = [
-                (series["ratios"][codec][YARDSTICK], series["group"] if not series["thin"] else "thin CT")
+                (
+                    series["ratios"][codec][YARDSTICK],
+                    series["codecs"][codec]["payload_bytes"] / series["codecs"][YARDSTICK]["bytes"],
+                    "thin CT" if series["thin"] else series["group"],
+                )
                 for series in _counted(record)
                 if YARDSTICK in series["ratios"].get(codec, {})
             ]
@@ -74,8 +78,9 @@ def _series(record: dict[str, Any]) -> Any:
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (codec, found) in zip(axes, panels.items(), strict=True):
         _dots(axis, found, record["codecs"][codec])
-    ratios = [ratio for found in panels.values() for ratio, _ in found]
-    axes[0].set_ylim(min(*ratios, 1) - 0.04, min(max(*ratios, 1) + 0.04, HIGHEST + 0.05))
+    ratios = [ratio for found in panels.values() for ratio, _, _ in found]
+    payloads = [payload for found in panels.values() for _, payload, _ in found]
+    axes[0].set_ylim(min(*payloads, 1) - 0.04, min(max(*ratios, 1) + 0.04, HIGHEST + 0.05))
     axes[0].set_ylabel(f"our bytes / {record['codecs'][YARDSTICK]}")
     handles: dict[str, Any] = {}
     for axis in axes:
@@ -84,12 +89,26 @@ def _series(record: dict[str, Any]) -> Any:
     return figure
 
 
-def _dots(axis: Any, found: list[tuple[float, str]], label: str) -> None:
-    ratios = np.array([ratio for ratio, _ in found])
+def _dots(axis: Any, found: list[tuple[float, float, str]], label: str) -> None:
+    """`found` has ratio, ratio of the payload alone, and group of each series, in the order of the ratios."""
+    ratios = np.array([ratio for ratio, _, _ in found])
+    payloads = np.array([payload for _, payload, _ in found])
     axis.axhline(1, color="black", linewidth=1)
     axis.axhline(ratios.mean(), color="black", linewidth=0.9, linestyle=(0, (5, 3)))
+    for number, (ratio, payload, group) in enumerate(found, 1):
+        axis.plot([number] * 2, np.minimum([payload, ratio], HIGHEST), color=COLOURS[group], linewidth=0.8)
+    axis.scatter(
+        np.arange(1, len(found) + 1),
+        np.minimum(payloads, HIGHEST),
+        s=14,
+        facecolor="white",
+        edgecolor=[COLOURS[group] for _, _, group in found],
+        linewidth=0.8,
+        label="payload alone",
+        zorder=2.5,
+    )
     for group, colour in COLOURS.items():
-        there = np.array([number for number, (_, name) in enumerate(found) if name == group], dtype=int)
+        there = np.array([number for number, (_, _, name) in enumerate(found) if name == group], dtype=int)
         for marker, part in (
             ("o", there[ratios[there] <= HIGHEST]),
             ("^", there[ratios[there] > HIGHEST]),
@@ -168,16 +187,17 @@ def _colour(codec: str) -> str:
 
 
 def _label(axis: Any, points: dict[str, tuple[float, float, str]]) -> None:
-    """Names beside the points, each where it hides least of the others."""
+    """Names beside the points, each where it hides least and is nearest; a line where that is not near."""
     renderer = axis.figure.canvas.get_renderer()
-    taken = [_box(axis, speed, rate) for speed, rate, _ in points.values()]
-    for name, (speed, rate, colour) in sorted(points.items(), key=lambda item: -item[1][1]):
-        best = None
-        for offset, align in _places():
+    boxes = {name: _box(axis, speed, rate) for name, (speed, rate, _) in points.items()}
+    taken = list(boxes.values())
+    for name, (speed, rate, colour) in sorted(points.items(), key=lambda item: item[1][0]):
+        choices = []
+        for across, up, align in _places():
             text = axis.annotate(
                 name,
                 (speed, rate),
-                xytext=offset,
+                xytext=(across, up),
                 textcoords="offset points",
                 ha=align,
                 va="center",
@@ -185,26 +205,42 @@ def _label(axis: Any, points: dict[str, tuple[float, float, str]]) -> None:
                 color=colour,
             )
             box = text.get_window_extent(renderer)
-            inside = axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1
-            hidden = sum(box.overlaps(other) for other in taken) + (0 if inside else 2)
-            if best is None or hidden < best[0]:
-                if best is not None:
-                    best[1].remove()
-                best = (hidden, text, box)
-            else:
-                text.remove()
-            if best[0] == 0:
-                break
-        assert best is not None
-        taken.append(best[2])
+            text.remove()
+            outside = not (axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1)
+            hidden = sum(box.overlaps(other) for other in taken) + 2 * outside
+            # A name that lies nearer to another point would be read as that one's.
+            mine = _distance(box, boxes[name])
+            foreign = sum(_distance(box, other) < mine + 4 for key, other in boxes.items() if key != name)
+            choices.append((10 * hidden + 3 * foreign + mine / 20, across, up, align, box))
+        _, across, up, align, box = min(choices, key=lambda choice: choice[0])
+        far = _distance(box, boxes[name]) > 12
+        axis.annotate(
+            name,
+            (speed, rate),
+            xytext=(across, up),
+            textcoords="offset points",
+            ha=align,
+            va="center",
+            fontsize=8.5,
+            color=colour,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkB": 4} if far else None,
+        )
+        taken.append(box)
 
 
-def _places() -> Iterable[tuple[tuple[int, int], str]]:
-    for up in (11, -11, 22, -22):
-        yield (0, up), "center"
-    for up in (0, 11, -11, 22, -22):
-        yield (9, up), "left"
-        yield (-9, up), "right"
+def _places() -> Iterable[tuple[int, int, str]]:
+    for up in (11, -11, 24, -24, 40, -40):
+        yield 0, up, "center"
+    for up in (0, 11, -11, 24, -24, 40, -40):
+        yield 9, up, "left"
+        yield -9, up, "right"
+
+
+def _distance(a: Any, b: Any) -> float:
+    """Pixels between the edges of two boxes, 0 where they meet."""
+    across = max(a.x0 - b.x1, b.x0 - a.x1, 0.0)
+    up = max(a.y0 - b.y1, b.y0 - a.y1, 0.0)
+    return float(np.hypot(across, up))
 
 
 def _box(axis: Any, x: float, y: float) -> Any:
