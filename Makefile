@@ -65,7 +65,8 @@ demo: $(VENV)/compiled
 
 # ---------------------------------------------------------------- measuring (docs/benchmark.md)
 bench: $(VENV)/compiled $(VENV)/installed-bench
-	@$(BIN)/dicomnn bench $(FOLDER) --json $(OUT)/bench.json --efforts fast,default,max --bounded 1,2,4,8 $(BENCH)
+	@$(BIN)/dicomnn bench $(FOLDER) --json $(OUT)/bench.json --efforts fast,default,max --bounded 1,2,4,8 --neighbours \
+	  $(BENCH)
 
 # ---------------------------------------------------------------- tests
 lint: $(VENV)/installed-test

@@ -79,10 +79,11 @@ def sizes(series: Series, results: Iterable[Measured]) -> dict[str, Size]:
     for result in results:
         if result.name in names and result.status == "done":
             found.setdefault(result.codec, []).append(result)
-    return {codec: _sum(part) for codec, part in found.items()}
+    return {codec: total(part) for codec, part in found.items()}
 
 
-def _sum(results: Sequence[Measured]) -> Size:
+def total(results: Sequence[Measured]) -> Size:
+    """What one codec made of several units together."""
     tiles: dict[str, int] = {}
     for result in results:
         for name, count in result.tiles.items():

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dicomnn.benchmark.conventions import conventions
 from dicomnn.benchmark.ours import PREFIX
@@ -17,11 +17,13 @@ from dicomnn.benchmark.peers import NEAR, THREADED
 from dicomnn.benchmark.ratios import Row, by_group, mean
 from dicomnn.benchmark.run import Result
 from dicomnn.benchmark.savings import savings, yearly
+from dicomnn.benchmark.stacks import PEER, StackedSeries, Stacks, label_of
 from dicomnn.benchmark.stages import Stage
 from dicomnn.version import library_version
 
 YARDSTICK = "jxl-e7"
 SCHEMA = "dicomnn.bench/1"
+AnyRow = TypeVar("AnyRow", bound=Row)
 LIBRARIES = ("imagecodecs", "pyjpegls", "numpy", "numba", "torch", "pydicom")
 
 
@@ -38,8 +40,9 @@ def record(result: Result, terabytes: float | None = None) -> dict[str, Any]:
         "held_out_sources": list(result.held_out),
         "codecs": result.labels(),
         "series": [_series(row, result.stages) for row in result.rows],
-        "summary": {scope: summary(rows) for scope, rows in scopes(result).items()},
+        "summary": {scope: summary(rows) for scope, rows in scopes(result.rows, result.held_out).items()},
         "speeds": {codec: asdict(found) for codec, found in result.speeds.items()},
+        "neighbours": None if result.stacks is None else _neighbours(result, result.stacks),
         "savings": _savings(result, terabytes),
         "skipped": [
             {"file": item.name, "reason": reason, "detail": item.detail}
@@ -69,15 +72,54 @@ def _savings(result: Result, terabytes: float | None) -> dict[str, Any] | None:
     }
 
 
-def scopes(result: Result) -> dict[str, list[Row]]:
-    """The whole run, and, where only some of its sources are the model's test set, those apart."""
-    held_out = [row for row in result.rows if row.series.source in result.held_out]
-    found = {"whole folder": result.rows}
-    if held_out and len(held_out) < len(result.rows):
-        found = {"held-out sources": held_out} | found
-    elif held_out:
-        found = {"held-out sources": held_out}
-    return found
+def _neighbours(result: Result, stacks: Stacks) -> dict[str, Any]:
+    keys = list(dict.fromkeys(codec for row in stacks.rows for codec in row.sizes))
+    ours = [key for key in keys if key != PEER]
+    return {
+        "group": stacks.group,
+        "codecs": {key: label_of(key) for key in keys},
+        "series": [_stacked(row, ours) for row in stacks.rows],
+        "summary": {
+            scope: {
+                "ratios": [asdict(found) for key in ours if (found := mean(rows, key, PEER))],
+                "bits_per_pixel": bits_per_pixel(rows),
+                "tiles": tiles(rows),
+            }
+            for scope, rows in scopes(stacks.rows, result.held_out).items()
+        },
+        "left_out": [{"stack": name, "reason": reason} for name, reason in stacks.left_out],
+    }
+
+
+def _stacked(row: StackedSeries, ours: Sequence[str]) -> dict[str, Any]:
+    return {
+        "series": row.series.key,
+        "source": row.series.source,
+        "scanner": row.series.scanner,
+        "noise": row.noise,
+        "slices": row.slices,
+        "runs": [len(run) for run in row.runs],
+        "spacing": [run.spacing for run in row.runs],
+        "pixels": row.sizes[PEER].pixels,
+        "codecs": {
+            codec: {
+                "bytes": size.size,
+                "bits_per_pixel": round(size.bits_per_pixel, 5),
+                "tiles": size.tiles,
+            }
+            for codec, size in row.sizes.items()
+        },
+        "ratios": {key: round(found, 5) for key in ours if (found := row.ratio(key, PEER)) is not None},
+    }
+
+
+def scopes(rows: Sequence[AnyRow], held_out: Sequence[str]) -> dict[str, list[AnyRow]]:
+    """All, and, where only some of the sources are the model's test set (`held_out`), those apart."""
+    apart = [row for row in rows if row.series.source in held_out]
+    if not apart:
+        return {"whole folder": list(rows)}
+    found = {"held-out sources": apart}
+    return found if len(apart) == len(rows) else found | {"whole folder": list(rows)}
 
 
 def pairs(rows: Sequence[Row]) -> list[tuple[str, str]]:

@@ -6,20 +6,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dicomnn.benchmark.costs import cost
 from dicomnn.benchmark.folder import Folder, Series, Unit, look
 from dicomnn.benchmark.ours import PREFIX, Variant, the_model
 from dicomnn.benchmark.peers import NEAR, PEERS, THREADED, label_of, peer
 from dicomnn.benchmark.pixels import Look, look_at
 from dicomnn.benchmark.ratios import Row, is_noise, sizes
 from dicomnn.benchmark.speeds import Speed, speed
+from dicomnn.benchmark.stacks import Stacks, cost_of, measure_stacks, stacks_of
 from dicomnn.benchmark.stages import Measured, Stage, run_stage
+from dicomnn.codec.payload import MAX_GROUP
 from dicomnn.codec.profile import Profile
 from dicomnn.errors import UsageError
+
+STACKS = "thin CT with the slice before"
+"""Name of the last stage."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure. `model`: id or path, '' for the newest; `most` frames a series, 0 for all."""
+    """What to measure. `model`: id or path, '' for the newest; `most` frames a series, 0 for all. `group`:
+    0, or thin CT stacked too, in groups of so many slices.
+    """
 
     folder: Path
     sources: tuple[str, ...] = ()
@@ -30,6 +38,7 @@ class Settings:
     peers: tuple[str, ...] = PEERS
     model: str = ""
     jobs: int = 1
+    group: int = 0
 
     def variants(self) -> list[Variant]:
         """Ours: every effort without loss, then within every bound."""
@@ -37,7 +46,9 @@ class Settings:
         return [Variant(effort, profile) for profile in profiles for effort in self.efforts]
 
     def codecs(self) -> list[str]:
-        """Keys of all stages in their order: peers first, because they are quick."""
+        """Keys of all stages in their order: peers first, because they are quick. Raises UsageError."""
+        if self.group != 0 and not 2 <= self.group <= MAX_GROUP:
+            raise UsageError(f"A group has 2 to {MAX_GROUP} slices, not {self.group}.")
         keys = list(self.peers)
         if "jxl-e7" in self.peers and self.jobs > 1:
             keys.append(f"{THREADED}{self.jobs}")
@@ -89,6 +100,8 @@ class Result:
     looks: dict[str, Look] = field(default_factory=dict)
     interrupted: str = ""
     """Name of the codec in which the run was stopped; it and those behind it have no figures."""
+    stacks: Stacks | None = None
+    """Thin CT with the slice before, where that was asked for."""
 
     @property
     def preferred(self) -> str | None:
@@ -125,12 +138,16 @@ def run(settings: Settings, progress: Progress | None = None) -> Result:
     problems: list[tuple[str, str, str]] = []
     stages: dict[str, Stage] = {}
     interrupted = ""
+    thin = (
+        sum(stack.pixels for series in folder.series for stack in stacks_of(series)) if settings.group else 0
+    )
+    steps = len(codecs) + bool(thin)
     for number, codec in enumerate(codecs, 1):
         units = _units_for(codec, folder)
         if progress.stage:
             later = sum(_pixels(_units_for(other, folder)) * cost(other) for other in codecs[number:])
-            step = Step(name_of(codec), number, len(codecs), _pixels(units), cost(codec), later)
-            progress.stage(step)
+            later += thin * cost_of(settings.efforts)
+            progress.stage(Step(name_of(codec), number, steps, _pixels(units), cost(codec), later))
         try:
             stages[codec] = _stage(codec, units, settings, progress, problems)
         except KeyboardInterrupt:
@@ -138,6 +155,13 @@ def run(settings: Settings, progress: Progress | None = None) -> Result:
             break
     failed = {name for name, _, _ in problems}
     rows = [_row(series, stages, looks, failed) for series in folder.series]
+    stacks = None
+    if settings.group and not interrupted:
+        if thin and progress.stage:
+            progress.stage(Step(STACKS, steps, steps, thin, cost_of(settings.efforts), 0.0))
+        stacks = _stacks(folder, settings, progress)
+        problems += stacks.problems
+        interrupted = STACKS if stacks.interrupted else ""
     test = model.about.get("test", [])
     return Result(
         settings,
@@ -151,6 +175,7 @@ def run(settings: Settings, progress: Progress | None = None) -> Result:
         tuple(sorted({series.source for series in folder.series} & set(test))),
         looks,
         interrupted,
+        stacks,
     )
 
 
@@ -197,6 +222,18 @@ def _stage(
     return run_stage(codec, units, jobs=settings.jobs, model=settings.model, done=done)
 
 
+def _stacks(folder: Folder, settings: Settings, progress: Progress) -> Stacks:
+    return measure_stacks(
+        folder.series,
+        efforts=settings.efforts,
+        group=settings.group,
+        model=settings.model,
+        jobs=settings.jobs,
+        pixels=progress.pixels,
+        problem=progress.problem,
+    )
+
+
 def _units_for(codec: str, folder: Folder) -> Sequence[Unit]:
     """Files on which a loss within a bound is forbidden are not measured with one, on either side."""
     units = [unit for series in folder.series for unit in series.units]
@@ -208,17 +245,6 @@ def _units_for(codec: str, folder: Folder) -> Sequence[Unit]:
 
 def _pixels(units: Sequence[Unit]) -> int:
     return sum(unit.pixels for unit in units)
-
-
-COSTS = {"jxl-e7": 0.3, "jxl-e9": 1.0, "jpeg2000": 0.12, "fast": 1.2, "default": 2.5, "max": 5.0}
-"""Seconds for a million bytes, roughly: how the time that is left is guessed before a stage was seen."""
-
-
-def cost(codec: str) -> float:
-    """About what a pixel costs in `codec`, in a unit of its own."""
-    if codec.startswith(PREFIX):
-        return COSTS[Variant.parse(codec).effort]
-    return COSTS["jxl-e7"] if codec.startswith(THREADED) else COSTS.get(codec, 0.04)
 
 
 def _row(series: Series, stages: dict[str, Stage], looks: dict[str, Look], failed: set[str]) -> Row:

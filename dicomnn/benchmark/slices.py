@@ -30,8 +30,16 @@ TAGS = [
     "PerFrameFunctionalGroupsSequence",
 ]
 
-Run = tuple[tuple[str, int], ...]
-"""Consecutive slices as (file, frame from 0)."""
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive slices as (file, frame from 0) in order; `spacing` is the median distance in mm."""
+
+    slices: tuple[tuple[str, int], ...]
+    spacing: float
+
+    def __len__(self) -> int:
+        return len(self.slices)
 
 
 @dataclass(frozen=True)
@@ -64,14 +72,28 @@ def slices_of(path: Path, name: str, instance: int) -> list[Slice]:
 
 def thin_runs(slices: Sequence[Slice]) -> list[Run]:
     """Runs of at least four consecutive slices that lie at most 2 mm apart."""
-    if slices and all(one.position is not None for one in slices):
+    placed = bool(slices) and all(one.position is not None for one in slices)
+    if placed:
         stacks: dict[Any, list[Slice]] = defaultdict(list)
         for one in slices:
             stacks[one.normal].append(one)
         runs = [run for stack in stacks.values() for run in _by_position(stack)]
     else:
         runs = _by_number([one for one in slices if one.spacing is not None and SAME < one.spacing <= THIN])
-    return [tuple((one.file, one.frame) for one in run) for run in runs if len(run) >= SHORTEST_RUN]
+    return [
+        Run(tuple((one.file, one.frame) for one in run), _distance(run, placed))
+        for run in runs
+        if len(run) >= SHORTEST_RUN
+    ]
+
+
+def _distance(run: Sequence[Slice], placed: bool) -> float:
+    """Median from one slice to the next, in mm."""
+    if placed:
+        steps = np.diff([one.position for one in run if one.position is not None])
+    else:
+        steps = np.array([one.spacing for one in run if one.spacing is not None])
+    return round(float(np.median(steps)), 4)
 
 
 def _by_position(stack: Sequence[Slice]) -> list[list[Slice]]:

@@ -11,6 +11,7 @@ from dicomnn.benchmark.record import YARDSTICK, bits_per_pixel, bound_of, pairs,
 from dicomnn.benchmark.run import Result, name_of
 from dicomnn.benchmark.savings import UNKNOWN, Saving, savings, together, yearly
 from dicomnn.benchmark.speeds import Speed
+from dicomnn.benchmark.stacks import PEER, StackedSeries, key_of
 from dicomnn.codec.tiles import METHODS
 
 DECODE_YARDSTICK = "jpeg2000"
@@ -33,10 +34,13 @@ class Table:
 def all_tables(result: Result, terabytes: float | None = None) -> list[Table]:
     """What is shown, in order. `terabytes`: a yearly volume to extrapolate the savings to."""
     tables = []
-    for scope, rows in scopes(result).items():
+    for scope, rows in scopes(result.rows, result.held_out).items():
         tables += [mean_table(scope, rows), spread_table(scope, rows), bounded_table(scope, rows)]
         tables += [size_table(scope, rows, bounded=False), tile_table(scope, rows)]
         tables += [size_table(scope, rows, bounded=True), detail_table(scope, rows)]
+    if result.stacks is not None:
+        for scope, stacked in scopes(result.stacks.rows, result.held_out).items():
+            tables.append(neighbour_table(scope, stacked, result.settings.efforts, result.stacks.group))
     tables += [speed_table(list(result.speeds.values()))]
     codec = result.preferred
     if codec is not None:
@@ -126,6 +130,51 @@ def _pairs_table(title: str, rows: Sequence[Row], *, bounded: bool) -> Table:
         ],
         detail=not bounded,
     )
+
+
+def neighbour_table(scope: str, rows: Sequence[StackedSeries], efforts: Sequence[str], group: int) -> Table:
+    """Thin CT as stacks: for each effort a row for each series, and the means of those that count."""
+    counted = [row for row in rows if not row.noise]
+    cells = []
+    for effort in efforts:
+        alone, before = key_of(effort, 0), key_of(effort, group)
+        for row in rows:
+            spacings = sorted({run.spacing for run in row.runs})
+            cells.append([
+                short(row.series.key),
+                effort,
+                str(row.slices),
+                f"{spacings[0]:g}" if len(spacings) == 1 else f"{spacings[0]:g} .. {spacings[-1]:g}",
+                f"{row.sizes[PEER].bits_per_pixel:.3f}",
+                *(f"{row.ratio(codec, PEER):.4f}" for codec in (alone, before)),
+                _neighbour_share([row], before),
+            ])  # fmt: skip
+        if counted:
+            cells.append([
+                f"mean of {len(counted)} series",
+                effort,
+                str(sum(row.slices for row in counted)),
+                "",
+                f"{bits_per_pixel(counted)[PEER]:.3f}",
+                *(_with_interval(mean(counted, codec, PEER)) for codec in (alone, before)),
+                _neighbour_share(counted, before),
+            ])  # fmt: skip
+    noise = [row.series.key for row in rows if row.noise]
+    return Table(
+        f"Thin-slice CT, neighbouring slice, {scope}",
+        ["series", "effort", "slices", "mm apart", f"{name_of(PEER)}, bpp", "alone", "with the slice before",
+         "neighbour tiles"],
+        cells,
+        f"Payload bytes / {name_of(PEER)} over all thin slices of a series, one payload a run; with the slice"
+        f" before: groups of {group}, to read one slice takes decoding up to {group}."
+        + (f" Random numbers, not counted: {', '.join(noise)}." if noise else ""),
+    )  # fmt: skip
+
+
+def _neighbour_share(rows: Sequence[StackedSeries], codec: str) -> str:
+    won = [row.sizes[codec].tiles for row in rows]
+    every = sum(sum(counts.values()) for counts in won)
+    return f"{100 * sum(counts.get('neighbour', 0) for counts in won) / every:.1f} %"
 
 
 def _with_interval(found: Mean | None) -> str:

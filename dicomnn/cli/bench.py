@@ -41,6 +41,14 @@ if TYPE_CHECKING:
 @click.option("--exclude", default="", help="Without these folders directly below FOLDER.")
 @click.option("--most", type=click.IntRange(0), default=0, help="At most so many frames of a series, evenly.")
 @click.option(
+    "--neighbours",
+    is_flag=True,
+    help="Also stack the thin slices of CT series, and code each with the slice before.",
+)
+@click.option(
+    "--group", type=click.IntRange(2, 255), help="Slices of a group with --neighbours (by default 16)."
+)
+@click.option(
     "--model",
     default="",
     help="Id of a model on the shelf, or a folder that holds one (default: the newest).",
@@ -67,6 +75,8 @@ def command(
     sources: str,
     exclude: str,
     most: int,
+    neighbours: bool,
+    group: int | None,
     model: str,
     terabytes: float | None,
     plots: bool,
@@ -81,8 +91,11 @@ def command(
     from dicomnn.benchmark.peers import PEERS
     from dicomnn.benchmark.record import record
     from dicomnn.benchmark.run import Settings, run
+    from dicomnn.benchmark.stacks import GROUP
     from dicomnn.benchmark.tables import all_tables
 
+    if group is not None and not neighbours:
+        raise UsageError("--group is of no use without --neighbours")
     settings = Settings(
         folder=folder,
         sources=_names(sources),
@@ -93,6 +106,7 @@ def command(
         peers=() if peers == "none" else _names(peers) or PEERS,
         model=model,
         jobs=jobs,
+        group=(group or GROUP) if neighbours else 0,
     )
     with Shown() as shown:
         result = run(settings, shown.told())
@@ -165,6 +179,10 @@ def _lists(result: Result) -> list[str]:
     """Files that were skipped (counted) or failed (named)."""
     lines = [f"skipped ({reason}): {len(items)}" for reason, items in result.folder.skipped().items()]
     lines += [f"not decodable: {found.name}: {found.detail}" for found in result.undecodable]
+    if result.stacks is not None:
+        lines += [f"not stacked: {name}: {reason}" for name, reason in result.stacks.left_out]
+        if not (result.stacks.rows or result.stacks.left_out):
+            lines.append("not stacked: no CT series here has thin slices in a row")
     lines += [f"failed: {name}: {codec}: {detail}" for name, codec, detail in result.problems]
     return lines
 

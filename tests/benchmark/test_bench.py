@@ -143,12 +143,12 @@ def test_pictures_without_the_yardstick_are_left_out(bench: dict[str, Any], tmp_
 def test_sources_that_the_model_calls_its_test_set_have_tables_of_their_own() -> None:
     rows = [Row(Series(name, name, name, "CT", "CT", "", []), {}) for name in ("seen", "unseen")]
     run = Run(Settings(Path()), Folder(Path(), [], []), rows, {}, {}, [], [], "model", ("unseen",))
-    assert {scope: [row.series.key for row in part] for scope, part in scopes(run).items()} == {
+    found = scopes(rows, run.held_out)
+    assert {scope: [row.series.key for row in part] for scope, part in found.items()} == {
         "held-out sources": ["unseen"],
         "whole folder": ["seen", "unseen"],
     }
-    run.rows = rows[1:]
-    assert list(scopes(run)) == ["held-out sources"]
+    assert list(scopes(rows[1:], run.held_out)) == ["held-out sources"]
     assert any("model model" in sentence for sentence in conventions(run))
 
 

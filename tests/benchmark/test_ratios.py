@@ -9,6 +9,7 @@ from dicomnn.benchmark.folder import Series
 from dicomnn.benchmark.ratios import Row, Size, by_group, interval, is_noise, mean
 from dicomnn.benchmark.record import pairs
 from dicomnn.benchmark.savings import Saving, yearly
+from dicomnn.benchmark.slices import Run
 
 OURS, PEER = "dicomnn:default:lossless", "jxl-e7"
 
@@ -62,7 +63,7 @@ def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
 
 def test_thin_ct_is_a_part_of_ct_and_all_is_everything() -> None:
     rows = [row("a", 1, 1), row("b", 1, 1), row("c", 1, 1, group="MR"), row("d", 1, 1, group="other")]
-    rows[1].series.runs = [(("x", 0), ("y", 0), ("z", 0), ("w", 0))]
+    rows[1].series.runs = [Run((("x", 0), ("y", 0), ("z", 0), ("w", 0)), 1.0)]
     names = {group: [one.series.key for one in part] for group, part in by_group(rows).items()}
     assert names == {
         "CT": ["a", "b"],

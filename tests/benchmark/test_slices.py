@@ -32,7 +32,7 @@ def series(folder: Path, sample_data: Path, places: list[float], **changes: Any)
 
 def runs(folder: Path) -> list[list[int]]:
     (one,) = look(folder).series
-    return [[int(Path(name).stem) for name, _ in run] for run in one.runs]
+    return [[int(Path(name).stem) for name, _ in run.slices] for run in one.runs]
 
 
 def test_slices_are_ordered_by_place_and_a_gap_ends_a_run(tmp_path: Path, sample_data: Path) -> None:
