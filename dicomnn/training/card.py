@@ -163,7 +163,7 @@ def _measured(about: dict[str, Any], found: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             "Validation crops, ideal code lengths of the trained network in bits per pixel (pixels of the "
-            "flat rule left out, no online stage):",
+            "flat rule left out, no online stage); *ref*: with the plane before them:",
             table(["group", "with tile code", "without"], crops),
             "Validation tiles, real bytes of the exported model at effort default, each tile on its own:",
             table(["group", "tiles", "bits/pixel", "JPEG-LS bits/pixel", "ours / JPEG-LS"], tiles),

@@ -15,7 +15,7 @@ import torch
 
 from dicomnn.codec.autoencoder import SMALLEST_MAP
 
-from .data import Crop
+from .data import CROP, KEPT, Crop
 from .network import TileCodec, code_length
 
 HALF_BITS = 2.0
@@ -26,19 +26,21 @@ WARM_UP = 200
 class Recipe:
     """Settings of a run that do not change while it lasts.
 
-    rate: the highest learning rate. batch: crops a step; pixels: drawn of each
-    crop. pool: crops kept and drawn from; start_pool: how many are there before the first step; reuse: steps
-    for each new crop. checks: validation crops; every: steps between validations. codes: training tiles
-    whose codes make the code's table.
+    rate: the highest learning rate. crop: its side; kept: pixels of it that stay in memory. batch: crops a
+    step; pixels: drawn of each crop. pool: crops kept and drawn from; start_pool: how many are there before
+    the first step; fresh: new ones a step. checks: validation crops; every: steps between validations.
+    codes: training tiles whose codes make the code's table.
     """
 
     seed: int = 1
     rate: float = 2.5e-3
+    crop: int = CROP
+    kept: int = KEPT
     batch: int = 12
-    pixels: int = 6144
+    pixels: int = 4096
     pool: int = 3000
     start_pool: int = 200
-    reuse: int = 3
+    fresh: int = 2
     checks: int = 160
     every: int = 500
     codes: int = 300
@@ -78,12 +80,11 @@ def batch_of(
     for crop in crops:
         _, h, w = crop.maps.shape
         maps.append(np.pad(crop.maps, ((0, 0), (0, size - h), (0, size - w)), mode="wrap"))
-        n = len(crop.inputs)
-        pick = random.integers(0, n, pixels)
+        pick = random.integers(0, len(crop.inputs), pixels)
         inputs.append(crop.inputs[pick])
         targets.append(crop.targets[pick])
         scales.append(crop.scales[pick])
-        shares.append(n / crop.area)
+        shares.append(crop.share)
     return (
         torch.from_numpy(np.stack(maps)).to(device).float() / 16,
         torch.from_numpy(np.stack(inputs)).to(device).float(),
@@ -91,6 +92,11 @@ def batch_of(
         torch.from_numpy(np.stack(scales)).to(device),
         torch.tensor(shares, dtype=torch.float32, device=device),
     )
+
+
+def narrow_of(crops: Sequence[Crop], device: torch.device | str = "cpu") -> torch.Tensor:
+    """(B, 1): 1 for crops that the coder would code with the narrow network and without a tile code."""
+    return torch.tensor([[float(crop.narrow)] for crop in crops], device=device)
 
 
 def crop_loss(bits: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
@@ -103,14 +109,18 @@ def crop_loss(bits: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
 def validate(
     network: TileCodec, crops: Sequence[Crop], size: int, device: torch.device | str = "cpu"
 ) -> dict[str, float]:
-    """Mean bits per pixel over crops, by group, with the code and with the zero code."""
+    """Mean bits per pixel over crops, by group, with the code and with the zero code.
+
+    Crops with a plane before them are groups of their own ('CT ref code').
+    """
     random = np.random.default_rng(0)
     sums: dict[str, list[float]] = {}
     for first in range(0, len(crops), 16):
         part = crops[first : first + 16]
         maps, inputs, targets, scales, share = batch_of(part, 4096, random, size, device)
         for name, use in (("code", 1.0), ("zero", 0.0)):
-            outputs, _ = network(maps, inputs, torch.full((len(part), 1), use, device=device))
+            narrow = narrow_of(part, device)
+            outputs, _ = network(maps, inputs, use * (1.0 - narrow), narrow)
             rate = code_length(outputs, targets, scales).mean(1) * share
             for crop, value in zip(part, rate.tolist(), strict=True):
                 sums.setdefault(f"{crop.group} {name}", []).append(value)
@@ -147,8 +157,9 @@ def train_step(
     for group in optimiser.param_groups:
         group["lr"] = rate
     maps, inputs, targets, scales, share = batch_of(crops, recipe.pixels, random, size, device)
-    use = (torch.rand(len(crops), 1) < 0.75).float().to(device)
-    outputs, _ = network(maps, inputs, use)
+    narrow = narrow_of(crops, device)
+    use = (torch.rand(len(crops), 1) < 0.75).float().to(device) * (1.0 - narrow)
+    outputs, _ = network(maps, inputs, use, narrow)
     loss = crop_loss(code_length(outputs, targets, scales), share)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
@@ -158,5 +169,7 @@ def train_step(
 
 
 def score(figures: dict[str, float]) -> float:
-    """What is made small: bits per pixel with the tile code, mean over modality groups of `validate`."""
+    """What is made small: bits per pixel with the tile code, mean over the groups of `validate` that there
+    are.
+    """
     return float(np.mean([value for key, value in figures.items() if key.endswith(" code")]))

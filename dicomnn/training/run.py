@@ -139,6 +139,7 @@ def _images(
             teller.say(f"{side}: " + ", ".join(f"{n} {what}" for what, n in numbers.items()))
     for reason, count in reasons.items():
         teller.say(f"left out ({reason}): {count}")
+    teller.say(f"with a plane of their series before them: {paired(dealt.sides[TRAIN])} planes of {TRAIN}")
     teller.say(dealt.sentence)
     return dealt, reasons, PlaneCache(catalogue.shelf_of(order.folders), order.cache_bytes)
 
@@ -158,9 +159,11 @@ def _train(
     to_check = dealt.sides[VALIDATION] or to_train
     if not dealt.sides[VALIDATION]:
         teller.say("no image validates: those that train check the model too")
-    sampler = Sampler(to_train, cache, recipe.seed, weights=order.weights)
+    sampler = Sampler(
+        to_train, cache, recipe.seed, size=recipe.crop, kept=recipe.kept, weights=order.weights
+    )
     checks = _crops(
-        Sampler(to_check, cache, recipe.seed + 1, plain=True),
+        Sampler(to_check, cache, recipe.seed + 1, size=recipe.crop, kept=recipe.kept, plain=True),
         min(recipe.checks, max(LEAST_CHECKS, CHECKS_PER_PLANE * len(to_check))),
         "reading validation crops",
         teller,
@@ -263,6 +266,11 @@ def _crops(sampler: Sampler, count: int, what: str, teller: Teller, stop: Stop, 
         teller.progress(what, number, count)
         crops.append(sampler.draw(first + number))
     return crops
+
+
+def paired(planes: Sequence[PlaneRecord]) -> int:
+    """How many can be drawn with the plane before them."""
+    return sum(plane.before is not None and not plane.measures.packed for plane in planes)
 
 
 def images_digest(dealt: Split) -> str:

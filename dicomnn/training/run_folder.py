@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from dicomnn.errors import RunMismatch, TrainingError
-from dicomnn.training.images.records import ImageFile, LeftOut, Measures, PlaneRecord
+from dicomnn.training.images.records import ImageFile, LeftOut, Measures, Neighbour, PlaneRecord
 from dicomnn.training.images.split import APART, SIDES, Split
 
 FORMAT = 1
@@ -68,6 +68,7 @@ class RunFolder:
                 rows.append(
                     {"side": side, "frame": plane.frame}
                     | {"measures": asdict(plane.measures), "file": asdict(plane.file)}
+                    | ({"before": asdict(plane.before)} if plane.before else {})
                 )
         self._write("images.jsonl", "\n".join(json.dumps(row) for row in rows))
 
@@ -116,7 +117,8 @@ def read_images(run: Path) -> tuple[Split, dict[str, int]] | None:
             for line in lines:
                 row = json.loads(line)
                 file, measures = ImageFile(**row["file"]), Measures(**row["measures"])
-                sides[row["side"]].append(PlaneRecord(file, row["frame"], measures))
+                before = Neighbour(**row["before"]) if "before" in row else None
+                sides[row["side"]].append(PlaneRecord(file, row["frame"], measures, before))
         apart = sides.pop(APART)
         return Split(head["level"], sides, apart), head["left_out"]
     except (ValueError, KeyError, TypeError, StopIteration) as error:

@@ -3,6 +3,10 @@
 Draw number n of a seed is always the same crop, whatever was drawn before and in whatever thread, so an
 interrupted run goes on where it was, and work can be done ahead side by side.
 
+A third of the crops of planes that have a plane before them are drawn with it, as the codec may have it
+beside a tile; their group is called 'CT ref' for 'CT'. Packed planes go without: their values are numbers of
+a table that is each plane's own.
+
 A modality with few series does not get its full share: no series gets more than ``MOST_OF_A_SERIES`` of all
 crops while there are others, or the network would learn those images by heart.
 """
@@ -15,26 +19,30 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from dicomnn.codec import packing
+from dicomnn.codec import features, packing
 from dicomnn.errors import TrainingError
 from dicomnn.training import made_cases
-from dicomnn.training.data import Crop, walk
+from dicomnn.training.data import CROP, KEPT, MAP_SIDE, Crop, walk
 from dicomnn.training.images.measures import noise_class
 from dicomnn.training.images.planes import PlaneCache
 from dicomnn.training.images.records import NotUsable, PlaneRecord
+from dicomnn.training.pair import Pair, cut
 
-CROP = 128
 MOST_OF_A_SERIES = 0.015
 EFFORTS = {"fast": 0.2, "default": 0.5, "max": 0.3}
+REFERENCES = 1 / 3
+WITH_REFERENCE = "{} ref"
+START_ERRORS = (0.5, 16.0)
+"""Times the codec's own assumption: it measures the error of a tile's centre, and that may be far from it."""
 LEAST_PIXELS = 64
 TRIES = 200
 
-Walk = Callable[[np.ndarray, str, str, str], Crop]
-"""``walk(tile, effort, group, series)``: what the network sees of a tile (h, w) uint16."""
+Walk = Callable[[np.ndarray, str, str, str, np.ndarray | None, int], Crop]
+"""``walk(tile, effort, group, series, reference, start_error)``, see `data.walk`."""
 
 
 class Sampler:
-    """Draws crops of ``size`` pixels from ``planes``.
+    """Draws crops of ``size`` pixels a side from ``planes``, and keeps ``kept`` pixels of each.
 
     ``plain``: no flips, scaling or made cases, for validation. ``weights``: shares of modality groups instead
     of even ones. ``gone``: planes that could not be read any more; others were drawn in their place.
@@ -47,11 +55,14 @@ class Sampler:
         seed: int,
         *,
         size: int = CROP,
+        kept: int = KEPT,
         plain: bool = False,
         weights: dict[str, float] | None = None,
         walk: Walk = walk,
     ) -> None:
-        self.size = size
+        self.map_side = min(size, MAP_SIDE)
+        self._size = size
+        self._kept = kept
         self._cache = cache
         self._seed = seed
         self._plain = plain
@@ -75,15 +86,18 @@ class Sampler:
         for _ in range(TRIES):
             group, plane = self._pick(random)
             try:
-                tile = self._tile(plane, random)
+                pair = self._pair(plane, random)
             except NotUsable:
                 self.gone.add(plane.key)
                 continue
+            tile, reference = pair.tile, pair.reference
             if tile.max() > tile.min():
                 effort = str(random.choice(list(EFFORTS), p=list(EFFORTS.values())))
-                crop = self._walk(tile, effort, group, f"{plane.file.source} {plane.file.series}")
+                called = WITH_REFERENCE.format(group) if reference is not None else group
+                series = f"{plane.file.source} {plane.file.series}"
+                crop = self._walk(tile, effort, called, series, reference, self._start_error(random))
                 if len(crop.inputs) >= LEAST_PIXELS:
-                    return crop
+                    return crop.thinned(self._kept, random)
         raise TrainingError(
             f"{TRIES} crops in a row were flat or of images that are gone: nothing is left to learn from.",
             cure="Look at the images named in the run's catalogue; put them back, or leave such folders out.",
@@ -116,37 +130,54 @@ class Sampler:
         planes = series[random.integers(len(series))]
         return group, planes[random.integers(len(planes))]
 
-    def _tile(self, plane: PlaneRecord, random: np.random.Generator) -> np.ndarray:
+    def _pair(self, plane: PlaneRecord, random: np.random.Generator) -> Pair:
         values = self._cache.get(plane)
+        before = self._before(plane, random)
         if plane.measures.packed:
             values = packing.pack(values, packing.used_values(values))
         if self._plain:
-            return self._cut(values, self.size, random)
-        case = str(random.choice(list(made_cases.CASES), p=list(made_cases.CASES.values())))
+            return _cut(values, before, self._size, random).contiguous()
+        case = made_cases.case_of(random, before is not None)
         if case == "interpolated":
-            side = int(self.size / random.uniform(1.15, 2.0))
-            tile = made_cases.interpolated(self._cut(values, side, random), self.size, random)
+            side = int(self._size / random.uniform(1.15, 2.0))
+            small = _cut(values, None, side, random).tile
+            pair = Pair(made_cases.interpolated(small, self._size, random))
         else:
-            tile = self._cut(values, self.size, random)
-        tile = made_cases.turned(tile, random)
+            pair = _cut(values, before, self._size, random)
+        pair = made_cases.turned(pair, random)
         if case == "low-bit":
-            tile = made_cases.low_bit(tile, random)
+            pair = made_cases.low_bit(pair, random)
+        elif case == "few-levels":
+            pair = made_cases.few_levels(pair, random)
         elif case == "masked":
-            tile = made_cases.masked(made_cases.scaled(tile, random), random)
+            pair = made_cases.masked(made_cases.scaled(pair, random), random)
         elif case == "sparse":
-            tile = made_cases.sparse(tile, random)
+            tile = made_cases.sparse(pair.tile, random)
             if random.random() < 0.5:
                 tile = tile - tile.min()
                 tile = packing.pack(tile, packing.used_values(tile))
+            pair = Pair(tile)
         else:
-            tile = made_cases.scaled(tile, random)
-        return np.ascontiguousarray(tile - tile.min())
+            pair = made_cases.scaled(pair, random)
+        return pair.from_zero().contiguous()
 
-    def _cut(self, values: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
-        h, w = values.shape
-        y = random.integers(max(h - size, 0) + 1)
-        x = random.integers(max(w - size, 0) + 1)
-        return values[y : y + size, x : x + size]
+    def _before(self, plane: PlaneRecord, random: np.random.Generator) -> tuple[np.ndarray, int] | None:
+        """The plane before, for a third of the crops where there is one."""
+        wanted = random.random() < REFERENCES
+        return self._cache.before(plane) if wanted and not plane.measures.packed else None
+
+    def _start_error(self, random: np.random.Generator) -> int:
+        if self._plain:
+            return features.START_ERROR
+        return int(features.START_ERROR * 2 ** random.uniform(*np.log2(START_ERRORS)))
+
+
+def _cut(
+    values: np.ndarray, before: tuple[np.ndarray, int] | None, size: int, random: np.random.Generator
+) -> Pair:
+    h, w = values.shape
+    top, left = int(random.integers(max(h - size, 0) + 1)), int(random.integers(max(w - size, 0) + 1))
+    return cut(values, before, top, left, size, size)
 
 
 def series_counts(planes: Sequence[PlaneRecord]) -> dict[str, int]:

@@ -176,34 +176,23 @@ class Trainer:
         clock = saved = time.monotonic()
         first, began = state.step, clock
         while state.spent < seconds and not stop.asked:
-            fresh = next(crops)
-            state.drawn += 1
-            if len(pool) < recipe.pool:
-                pool.append(fresh)
-            else:
-                pool[int(random.integers(len(pool)))] = fresh
-            for _ in range(recipe.reuse):
-                rate = loop.learning_rate(recipe, state.step, state.spent / seconds)
-                picked = [pool[int(i)] for i in random.integers(0, len(pool), recipe.batch)]
-                seen.append(
-                    loop.train_step(
-                        state.network,
-                        state.optimiser,
-                        picked,
-                        recipe,
-                        rate,
-                        random,
-                        self._sampler.size,
-                        self._device,
-                    )
+            for _ in range(recipe.fresh):
+                self._take(next(crops), pool, random)
+            rate = loop.learning_rate(recipe, state.step, state.spent / seconds)
+            picked = [pool[int(i)] for i in random.integers(0, len(pool), recipe.batch)]
+            side = self._sampler.map_side
+            seen.append(
+                loop.train_step(
+                    state.network, state.optimiser, picked, recipe, rate, random, side, self._device
                 )
-                state.step += 1
-                now = time.monotonic()
-                state.spent += min(now - clock, LONGEST_STEP)
-                clock = now
-                if state.step % recipe.every == 0:
-                    self._validate(seen, rate, len(pool))
-                    seen.clear()
+            )
+            state.step += 1
+            now = time.monotonic()
+            state.spent += min(now - clock, LONGEST_STEP)
+            clock = now
+            if state.step % recipe.every == 0:
+                self._validate(seen, rate, len(pool))
+                seen.clear()
             speed = (state.step - first) / max(clock - began, 1e-6)
             self._teller.progress(
                 "training",
@@ -217,11 +206,19 @@ class Trainer:
         if state.spent >= seconds and seen:
             self._validate(seen, rate, len(pool))
 
+    def _take(self, crop: Crop, pool: list[Crop], random: np.random.Generator) -> None:
+        """Into the pool, for another one where it is full."""
+        self.state.drawn += 1
+        if len(pool) < self._recipe.pool:
+            pool.append(crop)
+        else:
+            pool[int(random.integers(len(pool)))] = crop
+
     def _validate(self, seen: list[float], rate: float, pool: int = 0) -> None:
         """One record of the curves; keeps the weights when they are the best so far."""
         state = self.state
         state.network.eval()
-        figures = loop.validate(state.network, self._checks, self._sampler.size, self._device)
+        figures = loop.validate(state.network, self._checks, self._sampler.map_side, self._device)
         exact, largest = self._sums()
         score = loop.score(figures)
         record = {

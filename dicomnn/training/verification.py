@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from dicomnn.codec import contenders, packing, reference, tile_coder
-from dicomnn.codec.contenders import neural
+from dicomnn.codec import contenders, packing, tile_coder
+from dicomnn.codec.contenders import NEIGHBOUR, NEURAL
 from dicomnn.codec.decode import decode
 from dicomnn.codec.encode import encode
+from dicomnn.codec.framing import MARGIN
 from dicomnn.codec.model import Model, check_bounds
 from dicomnn.codec.profile import EFFORTS, Profile
+from dicomnn.codec.reference_model import ReferenceModel
+from dicomnn.codec.reference_neural import decode_neural
 from dicomnn.codec.sample import SampleFormat
 from dicomnn.codec.tiles import TILE_COLUMNS, TILE_ROWS, TileContext
 from dicomnn.errors import DicomnnError, TrainingError
@@ -23,6 +26,8 @@ from dicomnn.training.images.planes import PlaneCache
 from dicomnn.training.images.records import NotUsable, PlaneRecord
 from dicomnn.training.loop import promised_bits
 from dicomnn.training.network import TileCodec
+from dicomnn.training.pair import Pair, cut
+from dicomnn.training.sampler import WITH_REFERENCE
 
 TILES = 16
 ALL_EFFORTS = 4
@@ -40,9 +45,9 @@ def verify(
     """Proves the model on tiles of ``planes`` and measures them. Raises TrainingError when anything differs.
 
     Checked: the bounds of all sums and the fingerprint; every tile decodes to itself, some of them at every
-    effort and within a bound; the second decoder (plain NumPy, written from the format's description)
-    reads the same; the bytes are what the trained network promised. Returns plain figures for manifest
-    and card.
+    effort and within a bound, and those that have a plane before them also with it; the second decoder
+    (plain NumPy, written from the format's description) reads the same; the bytes are what the trained
+    network promised. Returns plain figures for manifest and card.
     """
     largest = max(check_bounds(model.arrays).values())
     if tile_coder.fingerprint(model) != model.about.get("fingerprint"):
@@ -51,28 +56,31 @@ def verify(
     sums: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys(FIGURES, 0.0))
     chosen = spread(planes, TILES)
     trips = seen = 0
+    agreed: set[int] = set()
     for number, plane in enumerate(chosen):
         advance("verifying tiles", number, len(chosen))
         try:
-            tile, peak = tile_of(plane, cache)
+            pair, peak = tile_of(plane, cache)
         except NotUsable:
             continue  # an archive in use replaces its objects
+        efforts = EFFORTS if seen < ALL_EFFORTS else ("default",)
+        kinds = [(NEURAL, plane.file.group)]
+        if pair.reference is not None:
+            kinds.append((NEIGHBOUR, WITH_REFERENCE.format(plane.file.group)))
         try:
-            for effort in EFFORTS if seen < ALL_EFFORTS else ("default",):
-                context = TileContext(peak, 0, effort, model)
-                data = neural.encode(tile, context)
-                if not np.array_equal(neural.decode(data, tile.shape, context), tile):
-                    raise TrainingError(f"A tile did not come back at effort {effort}.")
-                trips += 1
-                if effort == "default":
-                    _add(sums[plane.file.group], tile, peak, len(data), network)
+            for method, group in kinds:
+                size = _round_trips(method, pair, peak, efforts, model)
+                _add(sums[group], pair if method == NEIGHBOUR else Pair(pair.tile), peak, size, network)
+                trips += len(efforts)
             if seen < ALL_EFFORTS:
-                _check_bounded(tile, model)
+                _check_bounded(pair.tile, model)
                 trips += 1
         except DicomnnError as error:
             raise TrainingError(f"The model failed its verification: {error}", subject=plane.key) from error
-        if not seen:
-            _check_reference(tile, model)
+        for method, _ in kinds:
+            if method not in agreed:
+                _check_reference(method, pair, model)
+                agreed.add(method)
         seen += 1
     if not seen:
         raise TrainingError("None of the validation images can be read any more.")
@@ -102,20 +110,36 @@ def spread(planes: Sequence[PlaneRecord], count: int) -> list[PlaneRecord]:
     return picked
 
 
-def tile_of(record: PlaneRecord, cache: PlaneCache) -> tuple[np.ndarray, int]:
-    """The tile in the middle of a plane, as the codec would cut it out, and the plane's peak."""
-    plane = cache.get(record)
+def tile_of(record: PlaneRecord, cache: PlaneCache) -> tuple[Pair, int]:
+    """The tile in the middle of a plane, as the codec would cut it out, with the plane before it where it can
+    be drawn with that, and the plane's peak. Raises NotUsable.
+    """
+    plane, before = cache.get(record), None
     if record.measures.packed:
         plane = packing.pack(plane, packing.used_values(plane))
+    else:
+        before = cache.before(record)
     h, w = plane.shape
     top, left = max(h - TILE_ROWS, 0) // 2, max(w - TILE_COLUMNS, 0) // 2
-    tile = np.ascontiguousarray(plane[top : top + TILE_ROWS, left : left + TILE_COLUMNS])
-    return tile, int(plane.max())
+    return cut(plane, before, top, left, TILE_ROWS, TILE_COLUMNS).contiguous(), int(plane.max())
 
 
-def _add(sums: dict[str, float], tile: np.ndarray, peak: int, size: int, network: TileCodec) -> None:
+def _round_trips(method: int, pair: Pair, peak: int, efforts: Sequence[str], model: Model) -> int:
+    """Bytes of a tile at effort default. Raises TrainingError where it does not come back at an effort."""
+    contender, size = contenders.contender(method), 0
+    for effort in efforts:
+        context = TileContext(peak, 0, effort, model, pair.reference)
+        data = contender.encode(pair.tile, context)
+        if data is None or not np.array_equal(contender.decode(data, pair.tile.shape, context), pair.tile):
+            raise TrainingError(f"A tile did not come back at effort {effort} ({contender.NAME}).")
+        size = len(data) if effort == "default" else size
+    return size
+
+
+def _add(sums: dict[str, float], pair: Pair, peak: int, size: int, network: TileCodec) -> None:
+    tile = pair.tile
     jpegls = contenders.contender(contenders.JPEGLS).encode(tile, TileContext(peak, 0, "default", None))
-    promised = promised_bits(network, walk(tile, "default", "", ""))
+    promised = promised_bits(network, walk(tile, "default", "", "", pair.reference))
     if size > LONGEST * promised / 8 + 64:
         raise TrainingError(
             f"A tile takes {size} bytes where the trained network promised {promised / 8:.0f}: "
@@ -136,11 +160,21 @@ def _check_bounded(tile: np.ndarray, model: Model) -> None:
         raise TrainingError(f"bounded:{BOUND} was not kept.")
 
 
-def _check_reference(tile: np.ndarray, model: Model) -> None:
-    small = np.ascontiguousarray(tile[:REFERENCE_SIDE, :REFERENCE_SIDE])
-    words = SampleFormat(16, 16, 15, False)
-    payload = bytes(encode(small[None], words, profile=Profile("lossless"), model=model, effort="default"))
-    if not np.array_equal(reference.decode(payload, lambda _: model.data)[0], small):
+def _check_reference(method: int, pair: Pair, model: Model) -> None:
+    """The second decoder reads the learned contender's bytes of a small piece as the first does."""
+    small = np.ascontiguousarray(pair.tile[:REFERENCE_SIDE, :REFERENCE_SIDE])
+    beside = None
+    if method == NEIGHBOUR and pair.reference is not None:
+        rows, columns = (side + 2 * MARGIN for side in small.shape)
+        beside = np.ascontiguousarray(pair.reference[:rows, :columns])
+    context = TileContext(peak=int(pair.tile.max()), bound=0, effort="default", model=model, reference=beside)
+    data = contenders.contender(method).encode(small, context)
+    wide = None if beside is None else beside.astype(np.int64)
+    h, w = small.shape
+    read = ReferenceModel(model.data)
+    if data is None or not np.array_equal(
+        decode_neural(data, h, w, context.peak, 0, "default", read, wide), small
+    ):
         raise TrainingError("The reference decoder gives other pixels than the codec.")
 
 

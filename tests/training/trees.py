@@ -73,7 +73,9 @@ def write(
 
 
 def scanners(root: Path, count: int = 5, patients: int = 2, slices: int = 2) -> Path:
-    """``count`` sources, each another scanner with ``patients`` patients; two in three CT, the others MR."""
+    """``count`` sources, each another scanner with ``patients`` patients, whose slices are 2 mm apart; two in
+    three CT, the others MR.
+    """
     for n in range(count):
         for p in range(patients):
             for s in range(slices):
@@ -83,6 +85,8 @@ def scanners(root: Path, count: int = 5, patients: int = 2, slices: int = 2) -> 
                     patient=f"patient-{n}-{p}",
                     model=f"Scanner {n}",
                     modality="MR" if n % 3 == 2 else "CT",
+                    ImagePositionPatient=[0, 0, 2 * s],
+                    ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
                 )
     return root
 

@@ -1,7 +1,8 @@
 """The manifest of the images to train on: JSON lines, one a file and one a measured plane.
 
 Two walks. The first reads headers; then, of each series, at most ``per_series`` planes are picked, spread
-evenly, and the second walk decodes and measures those. Every line is written when it is known, so an
+evenly, and the second walk decodes and measures those. The plane that comes before one of them need not be
+among them: it is only named. Every line is written when it is known, so an
 interrupted walk goes on where it was; a file that changed since (size or time) is read again. Pixels are
 never kept: whoever wants a plane reads it again by path and frame (`planes.PlaneCache`).
 """
@@ -22,8 +23,9 @@ from dicomnn.shelf import Shelf, default_shelf
 from dicomnn.training.images import reading
 from dicomnn.training.images.measures import measure, require_image
 from dicomnn.training.images.records import LEFT_OUT, ImageFile, LeftOut, Measures, NotUsable, PlaneRecord
+from dicomnn.training.images.stacks import Stacks
 
-FORMAT = 1
+FORMAT = 2
 PER_SERIES = 24
 
 Progress = Callable[[str, int, int], None]
@@ -131,13 +133,13 @@ def build(
         files, left, shelf_of = _headers(roots, known, writer, progress)
         picked = pick(files, per_series)
         measured = _measure_all(picked, shelf_of, known, writer, threads, progress)
-        planes = []
+        planes, stacks = [], Stacks(files)
         for file, number in picked:
             found = measured[(file.path, number)]
             if isinstance(found, LeftOut):
                 left.append(found)
             else:
-                planes.append(PlaneRecord(file, number, found))
+                planes.append(PlaneRecord(file, number, found, stacks.before(file, number)))
     finally:
         writer.close()
     planes, unfit = usable(planes)

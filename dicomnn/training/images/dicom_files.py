@@ -22,6 +22,7 @@ from dicomnn.errors import NotDicom
 from dicomnn.shelf import Shelf
 from dicomnn.training.images.names import device_of, digest_of, group_of, patient_of
 from dicomnn.training.images.records import ImageFile, NotUsable
+from dicomnn.training.images.stacks import SlicePlace, slice_place
 
 _WHY = {
     "already-lossy": "lossy", "colour": "colour", "deflated-dataset": "deflated", "one-bit": "bits",
@@ -41,8 +42,9 @@ def facts(path: Path, source: str, place: str) -> ImageFile:
         image = read_image_pixel(mapping.buffer, layout)
         if image is not None and image.lossy_image_compression == "01":
             raise NotUsable("lossy", "Lossy Image Compression is 01")
+        lies = slice_place(mapping.buffer, layout)
         if layout.block_creators:
-            return _coded(path, source, place, attributes)
+            return _coded(path, source, place, attributes, lies)
         verdict = judge(layout, image, attributes, profile_kind="lossless")
         if not verdict.eligible or image is None:
             code = verdict.reason or "no-pixel-data"
@@ -50,16 +52,16 @@ def facts(path: Path, source: str, place: str) -> ImageFile:
         if image.photometric_interpretation == "PALETTE COLOR":
             raise NotUsable("colour", "indices into a palette")
         shape = (verdict.frames, image.rows or 0, image.columns or 0)
-        return _file(path, source, place, "dicom", attributes, shape, sample_format(image))
+        return _file(path, source, place, "dicom", attributes, shape, sample_format(image), lies)
 
 
-def _coded(path: Path, source: str, place: str, attributes: Attributes) -> ImageFile:
+def _coded(path: Path, source: str, place: str, attributes: Attributes, lies: SlicePlace) -> ImageFile:
     with StoredObject(path) as stored:
         header = stored.header
         if stored.manifest.exact == "bounded":
             raise NotUsable("lossy", "coded with a bound")
         shape = (header.frames, header.rows, header.columns)
-        return _file(path, source, place, "coded", attributes, shape, header.sample_format)
+        return _file(path, source, place, "coded", attributes, shape, header.sample_format, lies)
 
 
 def _file(
@@ -70,6 +72,7 @@ def _file(
     a: Attributes,
     shape: tuple[int, int, int],
     words: SampleFormat,
+    lies: SlicePlace,
 ) -> ImageFile:
     stat = path.stat()
     manufacturer, model = a.manufacturer or "", a.manufacturer_model_name or ""
@@ -95,6 +98,8 @@ def _file(
         frames=shape[0],
         bits=words.bits_stored,
         signed=words.signed,
+        instance=a.instance_number,
+        **lies._asdict(),
     )
 
 

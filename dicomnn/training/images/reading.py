@@ -20,7 +20,7 @@ from dicomnn.errors import DicomnnError, UsageError
 from dicomnn.shelf import Shelf, default_shelf
 from dicomnn.training.images import dicom_files, pictures, volumes
 from dicomnn.training.images.measures import SMALLEST_SIDE
-from dicomnn.training.images.records import ImageFile, NotUsable
+from dicomnn.training.images.records import ImageFile, Neighbour, NotUsable
 
 Frame = tuple[np.ndarray, SampleFormat]
 """Raw words (rows, columns), uint8 or uint16, and what they mean."""
@@ -89,13 +89,30 @@ def facts(path: Path, root: Root) -> ImageFile:
 
 def frame(file: ImageFile, number: int, shelf: Shelf) -> Frame:
     """Raw words of one frame of a catalogued file. Raises NotUsable."""
+    words, sample_format, _ = _frame(file, number, shelf)
+    return words, sample_format
+
+
+def plane(file: ImageFile | Neighbour, number: int, shelf: Shelf) -> tuple[np.ndarray, int]:
+    """One frame as `plane_of` gives it, and the stored value that is 0 there: slices of a series can be
+    compared with it. Raises NotUsable.
+    """
+    words, sample_format, taken = _frame(file, number, shelf)
+    values, _ = planes.split(words, sample_format)
+    lowest = int(values.min())
+    signed = 1 << (sample_format.bits_stored - 1) if sample_format.signed else 0
+    return np.ascontiguousarray(values - np.uint16(lowest)), lowest - signed + taken
+
+
+def _frame(file: ImageFile | Neighbour, number: int, shelf: Shelf) -> tuple[np.ndarray, SampleFormat, int]:
+    """Raw words, what they mean, and what the reader subtracted from them."""
     path = Path(file.path)
     try:
         if file.kind == "volume":
             return volumes.frame(path, number)
         if file.kind == "picture":
-            return pictures.frame(path, number)
-        return dicom_files.frame(path, number, file.kind == "coded", shelf)
+            return *pictures.frame(path, number), 0
+        return *dicom_files.frame(path, number, file.kind == "coded", shelf), 0
     except (DicomnnError, OSError) as problem:
         raise NotUsable("unreadable", str(problem)) from problem
 

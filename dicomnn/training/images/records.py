@@ -27,6 +27,8 @@ class ImageFile:
 
     ``kind``: dicom, coded, volume or picture. ``bits``: bits stored (or of the data type); ``signed`` as
     stored. ``size`` and ``changed`` (modification time, ns) tell a file from a later one of the same name.
+    Where a DICOM slice lies, as far as it says: ``stack``: the direction of its stack, rounded, as text;
+    ``position``: mm along it; ``spacing``: Spacing Between Slices, mm; ``instance``: its number.
     """
 
     path: str
@@ -48,6 +50,10 @@ class ImageFile:
     frames: int
     bits: int
     signed: bool
+    stack: str = ""
+    position: float | None = None
+    spacing: float | None = None
+    instance: int | None = None
 
     @property
     def scanner(self) -> str:
@@ -74,16 +80,35 @@ class Measures:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A frame of a file, as much of it as it takes to read it. ``kind`` as in ImageFile."""
+
+    path: str
+    kind: str
+    frame: int
+
+    @property
+    def key(self) -> str:
+        return key_of(self.path, self.frame)
+
+
+@dataclass(frozen=True, slots=True)
 class PlaneRecord:
-    """One frame of a file, measured."""
+    """One frame of a file, measured. ``before``: the plane of its series that comes before it, if any."""
 
     file: ImageFile
     frame: int
     measures: Measures
+    before: Neighbour | None = None
 
     @property
     def key(self) -> str:
-        return f"{self.file.path}#{self.frame}"
+        return key_of(self.file.path, self.frame)
+
+
+def key_of(path: str, frame: int) -> str:
+    """The name of a plane."""
+    return f"{path}#{frame}"
 
 
 @dataclass(frozen=True)

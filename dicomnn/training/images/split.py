@@ -8,7 +8,8 @@ Sources named for validation or test go there whole; every other image that shar
 with them is set apart, used on no side.
 
 A site with one or two scanners cannot be split so. Then patients are kept apart, or, of one patient,
-series, or images; `Split.level` says which, and the model card repeats it.
+series, or images; `Split.level` says which, and the model card repeats it. Where only images are kept apart,
+a plane whose neighbour is on another side stands alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dicomnn.errors import UsageError
 from dicomnn.training.images.records import PlaneRecord
@@ -117,8 +118,23 @@ def split(planes: Sequence[PlaneRecord], request: SplitRequest) -> Split:
             f"There are: {', '.join(sorted(there))}."
         )
     if request.validation or request.test:
-        return _named(planes, request)
-    return _dealt(planes, request.validation_share, request.test_share, request.shared_scanners)
+        return _within_sides(_named(planes, request))
+    dealt = _dealt(planes, request.validation_share, request.test_share, request.shared_scanners)
+    return _within_sides(dealt)
+
+
+def _within_sides(dealt: Split) -> Split:
+    """No plane has a plane of another side before it."""
+    keys = {side: {plane.key for plane in planes} for side, planes in dealt.sides.items()}
+
+    def own(plane: PlaneRecord, side: str) -> PlaneRecord:
+        if plane.before is None or plane.before.key in keys[side]:
+            return plane
+        others = any(plane.before.key in keys[other] for other in keys)
+        return replace(plane, before=None) if others else plane
+
+    sides = {side: [own(plane, side) for plane in planes] for side, planes in dealt.sides.items()}
+    return Split(dealt.level, sides, dealt.apart)
 
 
 def _named(planes: Sequence[PlaneRecord], request: SplitRequest) -> Split:

@@ -56,8 +56,11 @@ def facts(path: Path, source: str, place: str) -> ImageFile:
     )
 
 
-def frame(path: Path, number: int) -> tuple[np.ndarray, SampleFormat]:
-    """One slice as unsigned words, its minimum subtracted (the codec does so too). Raises NotUsable."""
+def frame(path: Path, number: int) -> tuple[np.ndarray, SampleFormat, int]:
+    """One slice as unsigned words, its minimum subtracted (the codec does so too), and that minimum.
+
+    Raises NotUsable.
+    """
     reader = _reader(path)
     size = reader.GetSize()
     if len(size) > 2:
@@ -73,7 +76,7 @@ def frame(path: Path, number: int) -> tuple[np.ndarray, SampleFormat]:
     lowest, highest = int(values.min()), int(values.max())
     if highest - lowest > 0xFFFF:
         raise NotUsable("bits", f"values {lowest} to {highest}")
-    return (values.astype(np.int64) - lowest).astype(np.uint16), _WORDS
+    return (values.astype(np.int64) - lowest).astype(np.uint16), _WORDS, lowest
 
 
 def _toolkit() -> Any:
