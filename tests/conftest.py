@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,11 @@ PEER_PROGRAMS = ("storescu", "getscu", "dcmdump", "dciodvfy")
 def shared_data_folder() -> Path:
     """Where the collection of real files lies: DICOMNN_SHARED_DATA, or shared/data beside the checkout."""
     return Path(os.environ.get("DICOMNN_SHARED_DATA", CHECKOUT.parent / "shared" / "data"))
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that starts the tests in the background lets children ignore Ctrl-C, which some tests send.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -114,18 +114,24 @@ def test_retrieval_is_right_while_everything_is_coded_again(walks: Walks) -> Non
     assert walks.archive.status().recoded > 0
 
 
-def test_what_does_not_become_smaller_keeps_its_object(walks: Walks, sample_data: Path) -> None:
-    (item,) = samples(sample_data, "sc_chart/chart.dcm")
-    walks.put(item)
+def test_what_does_not_become_smaller_keeps_its_object(walks: Walks) -> None:
+    made = [image(number) for number in range(1, 25)]  # noise: a higher effort has nothing to find
+    for item in made:
+        walks.put(item)
     walks.code_all("default")
     walks.archive.release_due()
-    before = walks.archive.index.get(item.instance)
-    assert [(d.outcome, d.reason) for d in lift_all(walks)] == [("left", "not-smaller")]
-    now = walks.archive.index.get(item.instance)
-    assert (now.state, now.object_name, now.tried_effort) == (State.CODED, before.object_name, "max")
-    assert now.facts == before.facts and now.model_id == before.model_id
-    assert walks.objects() == 1 and walks.take(item) == item
-    assert walks.archive.status().recode_kept == 1
+    before = {item.instance: walks.archive.index.get(item.instance) for item in made}
+    outcomes = [(done.outcome, done.reason) for done in lift_all(walks)]
+    kept = outcomes.count(("left", "not-smaller"))
+    assert kept > 0 and kept + outcomes.count(("recoded", "")) == len(made)
+    same = 0
+    for item in made:
+        was, now = before[item.instance], walks.archive.index.get(item.instance)
+        assert (now.state, now.tried_effort) == (State.CODED, "max") and walks.take(item) == item
+        if now.object_name == was.object_name:
+            assert now.facts == was.facts and now.model_id == was.model_id
+            same += 1
+    assert same == kept == walks.archive.status().recode_kept
     assert lift_all(walks) == [], "it is not tried every night"
 
 
