@@ -86,6 +86,16 @@ class StorageSection:
 
 
 @dataclass(frozen=True)
+class QuerySection:
+    """[query] what C-FIND answers."""
+
+    max_answers: int = 50000
+    """A query with more matches is refused (A700), never cut silently; 0: no limit."""
+    coded_availability: str = "ONLINE"
+    """Instance Availability of what is stored coded: ONLINE, or NEARLINE where restoring is slow."""
+
+
+@dataclass(frozen=True)
 class CodingSection:
     """[coding] the workers."""
 
@@ -150,6 +160,7 @@ class Config:
     archive: ArchiveSection = field(default_factory=ArchiveSection)
     node: NodeSection = field(default_factory=NodeSection)
     storage: StorageSection = field(default_factory=StorageSection)
+    query: QuerySection = field(default_factory=QuerySection)
     coding: CodingSection = field(default_factory=CodingSection)
     study: StudySection = field(default_factory=StudySection)
     log: LogSection = field(default_factory=LogSection)
@@ -281,6 +292,9 @@ def check(config: Config) -> Config:
     _one_of(storage.on_conflict, CONFLICT_POLICIES, "storage.on_conflict")
     _one_of(storage.conflict_status, ("refuse", "warn"), "storage.conflict_status")
     _one_of(storage.on_identity_mismatch, ("refuse", "keep"), "storage.on_identity_mismatch")
+    _one_of(config.query.coded_availability, ("ONLINE", "NEARLINE"), "query.coded_availability")
+    if config.query.max_answers < 0:
+        raise ConfigurationError("'query.max_answers' must be 0 (no limit) or more")
     _one_of(coding.effort, EFFORTS, "coding.effort")
     _one_of(config.log.level, LEVELS, "log.level")
     if not re.fullmatch(r"[ -\[\]-~]{1,16}", node.ae_title) or not node.ae_title.strip():

@@ -13,16 +13,18 @@ from typing import Any
 
 import structlog
 from pynetdicom import AE
-from pynetdicom.dimse_primitives import C_GET
+from pynetdicom.dimse_primitives import C_FIND, C_GET
 from pynetdicom.presentation import PresentationContext
 
 from dicomnn.errors import ConfigurationError, DicomnnError
 from dicomnn.flow.ingest import Arrival, Ingest, Policy, ProfileRule
 from dicomnn.flow.opening import Archive, Place, open_archive
 from dicomnn.flow.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicomnn.flow.query import Search
 from dicomnn.flow.retrieve import Retrieval
 from scp.config import Config
 from scp.dimse.accept import VERIFICATION, Limits, NodeAssociation, NodeServer, Peer, Service, request_handler
+from scp.dimse.find import Find, serve_find
 from scp.dimse.retrieve import serve_get
 from scp.dimse.store import open_arrival, serve_store
 from scp.dimse.stream import StoreRequest
@@ -85,6 +87,9 @@ class Node:
             self.archive.index.forget_associations(self._owner)
             self._ingest = Ingest(self.archive, policy_of(self.config))
             self._retrieval = Retrieval(self.archive)
+            query = self.config.query
+            self._find = Find(Search(self.archive, query.max_answers), self.config.node.ae_title,
+                              query.coded_availability)
             self._listen()
         except BaseException:
             self.archive.close()
@@ -194,6 +199,8 @@ class Node:
     def _serve(self, assoc: NodeAssociation, message: Any, context: PresentationContext) -> bool:
         if isinstance(message, StoreRequest):
             serve_store(self._ingest, assoc, message, context)
+        elif isinstance(message, C_FIND):
+            serve_find(self._find, assoc, message, context)
         elif isinstance(message, C_GET):
             serve_get(self._retrieval, assoc, message, context)
         else:

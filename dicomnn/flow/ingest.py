@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from dicomnn.archive.index import Received
@@ -186,7 +186,7 @@ class Ingest:
         try:
             with Mapping(path) as mapping:
                 layout = scan(mapping.buffer)
-                found = asdict(read_attributes(mapping.buffer, layout))
+                found = read_attributes(mapping.buffer, layout).known()
         except DicomError as error:
             return {}, MALFORMED, error.message
         return found, None, ""

@@ -33,7 +33,11 @@ EXPLICIT_LE = "1.2.840.10008.1.2.1"
 VERIFICATION = "1.2.840.10008.1.1"
 PATIENT_ROOT_GET = "1.2.840.10008.5.1.4.1.2.1.3"
 STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 GET_MODELS = (PATIENT_ROOT_GET, STUDY_ROOT_GET)
+FIND_MODELS = (PATIENT_ROOT_FIND, STUDY_ROOT_FIND)
+SERVICES = (VERIFICATION, *FIND_MODELS, *GET_MODELS)
 NATIVE = (EXPLICIT_LE, IMPLICIT_LE, "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")
 
 # The acceptor picks one syntax per context. Uncompressed first: the only choice that any sender can
@@ -77,7 +81,7 @@ def supported_for(proposed: list[PresentationContext]) -> list[PresentationConte
         syntaxes += [str(t) for t in context.transfer_syntax if str(t) not in syntaxes]
     answer = []
     for uid, syntaxes in wanted.items():
-        if uid == VERIFICATION or uid in GET_MODELS:
+        if uid in SERVICES:
             answer.append(build_context(uid, [EXPLICIT_LE, IMPLICIT_LE]))
         elif is_storage(uid):
             ranked = sorted(syntaxes, key=lambda t: _RANK.get(t, len(_RANK)))

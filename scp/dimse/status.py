@@ -13,6 +13,7 @@ from dicomnn.errors import DicomnnError
 
 SUCCESS = 0x0000
 PENDING = 0xFF00
+PENDING_UNSUPPORTED_KEYS = 0xFF01       # PS3.4 C.4.1.1.4: some optional keys are not supported
 CANCELLED = 0xFE00
 
 SOME_SUBOPERATIONS_FAILED = 0xB000      # PS3.4 C.4.3.1.4, warning
@@ -34,10 +35,11 @@ UNABLE_TO_PROCESS = 0xC001              # PS3.4 C.4.3.1.4
 
 @dataclass(frozen=True)
 class Row:
-    """What a peer is told: as the answer to C-STORE, and as the final answer to C-GET."""
+    """What a peer is told: the answer to C-STORE, the final answers to C-GET or C-MOVE, and to C-FIND."""
 
     store: int
     retrieve: int
+    find: int = UNABLE_TO_PROCESS
 
 
 _OWN_FAULT = Row(PROCESSING_FAILURE, UNABLE_TO_PROCESS)
@@ -76,9 +78,10 @@ TABLE: dict[str, Row] = {
     "invalid-transition": _OWN_FAULT,
     "store-full": _RETRY_LATER,
     "store-failed": _RETRY_LATER,
-    "index-failed": Row(OUT_OF_RESOURCES, CANNOT_COUNT),
+    "index-failed": Row(OUT_OF_RESOURCES, CANNOT_COUNT, OUT_OF_RESOURCES),
     "peer": _OWN_FAULT,
-    "identifier-invalid": Row(DATA_SET_MISMATCH, DATA_SET_MISMATCH),
+    "identifier-invalid": Row(DATA_SET_MISMATCH, DATA_SET_MISMATCH, DATA_SET_MISMATCH),
+    "too-many-matches": Row(PROCESSING_FAILURE, CANNOT_COUNT, OUT_OF_RESOURCES),
 }
 
 
@@ -96,6 +99,13 @@ def retrieve_status(error: BaseException) -> int:
     if isinstance(error, DicomnnError):
         return TABLE.get(error.code, _OWN_FAULT).retrieve
     return CANNOT_PERFORM if isinstance(error, (OSError, MemoryError)) else UNABLE_TO_PROCESS
+
+
+def find_status(error: BaseException) -> int:
+    """The final C-FIND status for ``error``."""
+    if isinstance(error, DicomnnError):
+        return TABLE.get(error.code, _OWN_FAULT).find
+    return OUT_OF_RESOURCES if isinstance(error, (OSError, MemoryError)) else UNABLE_TO_PROCESS
 
 
 def comment(text: str) -> str:

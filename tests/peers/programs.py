@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydicom import Dataset, dcmread
+
 from demo.node import RunningNode, free_port
 
 PATIENCE = 240
@@ -55,3 +57,16 @@ def sink(folder: Path) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+def found_by(port: int, folder: Path, model: str, level: str, *keys: str,
+             called: str = "DICOMNN") -> list[Dataset]:
+    """findscu's answers to a query of keys as they stand on its command line (``Keyword=value``)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    options = [part for key in (f"QueryRetrieveLevel={level}", *keys) for part in ("-k", key)]
+    done = call("findscu", "-X", "-od", folder, model, "-aec", called, *options, "127.0.0.1", str(port))
+    answers = [dcmread(path) for path in sorted(folder.glob("rsp*.dcm"))]
+    for path in folder.glob("rsp*.dcm"):
+        path.unlink()
+    assert done.returncode == 0, done.stdout
+    return answers

@@ -84,7 +84,7 @@ def test_every_key_is_described_where_its_default_stands() -> None:
                     after = node.body[place + 1] if place + 1 < len(node.body) else None
                     assert isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant), (
                         node.name, ast.unparse(statement))
-    assert len(fields(Config)) == 8
+    assert len(fields(Config)) == 9
 
 
 def test_the_document_names_every_key_with_its_default() -> None:

@@ -8,20 +8,20 @@ cost one update of its row and two processes cannot wait for each other in a cir
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Table, Update, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Select, Table, Update, bindparam, insert, or_, select, update
 
 from dicomnn.archive.sql import schema
+from dicomnn.archive.sql.levels import own_attributes, patient_columns, series_columns, study_columns
 from dicomnn.archive.states import Event, Instruction, State, transition
 
-_STUDY_ATTRIBUTES = ("patient_id", "patient_name", "study_date", "study_time", "accession_number",
-                     "study_description")
 _STUDY_SUMS = ("instances", "pending", "conflicts", "bytes_before", "bytes_after")
-_SERIES_ATTRIBUTES = ("modality", "series_number", "series_description")
+_IDENTITY = ("patient_id", "patient_name")         # in the study's own row too, for reports
 _KEEP_MINUTES = 24 * 60
+Columns = Callable[[dict[str, Any]], dict[str, Any]]
 
 # Built once: making a statement costs more than running it.
 _BY_UID = select(schema.instance).where(
@@ -29,10 +29,12 @@ _BY_UID = select(schema.instance).where(
         schema.instance.c.received_uid == bindparam("uid"))).with_for_update()
 _STUDY = select(schema.study).where(
     schema.study.c.study_instance_uid == bindparam("uid")).with_for_update()
-_ADD_SERIES = update(schema.series).where(
+_SERIES = select(schema.series).where(
     schema.series.c.study_instance_uid == bindparam("study"),
-    schema.series.c.series_instance_uid == bindparam("series"),
-).values(instances=schema.series.c.instances + bindparam("by"))
+    schema.series.c.series_instance_uid == bindparam("key")).with_for_update()
+_PATIENT = select(schema.patient).where(
+    schema.patient.c.study_instance_uid == bindparam("study"),
+    schema.patient.c.patient_key == bindparam("key")).with_for_update()
 _ADD_COUNTER = update(schema.counter).where(
     schema.counter.c.name == bindparam("key"), schema.counter.c.shard == bindparam("own"),
 ).values(value=schema.counter.c.value + bindparam("by"))
@@ -60,21 +62,19 @@ def clean_json(value: Any) -> Any:
     return clean_text(value)
 
 
-def number_or_none(value: object) -> int | None:
-    """An integer that fits 64 bits, else None."""
-    return value if isinstance(value, int) and abs(value) < 1 << 63 else None
-
-
 @dataclass
 class _StudyChange:
     sums: Counter[str] = field(default_factory=Counter)
     touched: float | None = None
     changed: bool = False
     attributes: dict[str, Any] = field(default_factory=dict)
+    identity: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
-class _SeriesChange:
+class _PartChange:
+    """Of a patient or a series of a study."""
+
     instances: int = 0
     attributes: dict[str, Any] = field(default_factory=dict)
 
@@ -91,7 +91,8 @@ class Batch:
         self._counters: Counter[str] = Counter()
         self._activity: Counter[str] = Counter()
         self._studies: dict[str, _StudyChange] = {}
-        self._series: dict[tuple[str, str], _SeriesChange] = {}
+        self._series: dict[tuple[str, str], _PartChange] = {}
+        self._patients: dict[tuple[str, str], _PartChange] = {}
         self._seen: dict[str, set[str]] = {}
 
     # ---------------------------------------------------------------- reading
@@ -150,8 +151,15 @@ class Batch:
         sums["pending"] += sign * (row["state"] in (State.RECEIVED.value, State.CODING.value))
         sums["bytes_before"] += sign * here * row["before"]
         sums["bytes_after"] += sign * here * row["object_size"]
-        key = (row["study_instance_uid"], row["series_instance_uid"])
-        self._series.setdefault(key, _SeriesChange()).instances += sign * here
+        series = self._part(self._series, row["study_instance_uid"], row["series_instance_uid"])
+        series.instances += sign * here
+        if row["described"]:
+            self.weigh_patient(row, sign)
+
+    def weigh_patient(self, row: Mapping[str, Any], sign: int) -> None:
+        """Count an instance with its patient."""
+        here = row["state"] != State.DELETED.value
+        self._part(self._patients, row["study_instance_uid"], row["patient_key"]).instances += sign * here
 
     # ---------------------------------------------------------------- gathering
     def count(self, name: str, by: int = 1) -> None:
@@ -176,6 +184,10 @@ class Batch:
         self._counters["store"] += size
         self._counters["releases"] += 1
 
+    @staticmethod
+    def _part(parts: dict[tuple[str, str], _PartChange], study: str, key: str) -> _PartChange:
+        return parts.setdefault((study, key), _PartChange())
+
     def _study(self, uid: str) -> _StudyChange:
         return self._studies.setdefault(uid, _StudyChange())
 
@@ -185,22 +197,24 @@ class Batch:
     def study_sum(self, uid: str, name: str, by: int) -> None:
         self._study(uid).sums[name] += by
 
-    def touched(self, study: str, series: str, attributes: Mapping[str, Any],
-                association: str | None) -> None:
-        """Something of this study arrived; what it says about study and series fills empty columns."""
-        change = self._study(study)
-        change.touched = self.now
-        for name in _STUDY_ATTRIBUTES:
-            if attributes.get(name) is not None:
-                change.attributes.setdefault(name, clean_text(attributes[name]))
-        about = self._series.setdefault((study, series), _SeriesChange()).attributes
-        for name in _SERIES_ATTRIBUTES:
-            value = attributes.get(name)
-            if value is not None:
-                numeric = name == "series_number"
-                about.setdefault(name, number_or_none(value) if numeric else clean_text(value))
+    def touched(self, study: str, association: str | None) -> None:
+        """Something of this study arrived."""
+        self._study(study).touched = self.now
         if association is not None:
             self._seen.setdefault(association, set()).add(study)
+
+    def described(self, row: Mapping[str, Any]) -> None:
+        """What an instance says about its study, series and patient fills what is still unknown of them."""
+        attributes, study = row["attributes"], row["study_instance_uid"]
+        for name in _IDENTITY:
+            if attributes.get(name) is not None:
+                self._study(study).identity.setdefault(name, str(attributes[name]))
+        for level, there in (
+                ("study", self._study(study).attributes),
+                ("series", self._part(self._series, study, row["series_instance_uid"]).attributes),
+                ("patient", self._part(self._patients, study, row["patient_key"]).attributes)):
+            for name, value in own_attributes(level, attributes).items():
+                there.setdefault(name, value)
 
     # ---------------------------------------------------------------- the end
     def flush(self) -> None:
@@ -208,7 +222,9 @@ class Batch:
         for uid, change in sorted(self._studies.items()):
             self._flush_study(uid, change)
         for (study, series), about in sorted(self._series.items()):
-            self._flush_series(study, series, about)
+            self._flush_part(schema.series, _SERIES, series_columns, study, series, about)
+        for (study, patient), about in sorted(self._patients.items()):
+            self._flush_part(schema.patient, _PATIENT, patient_columns, study, patient, about)
         for token, studies in sorted(self._seen.items()):
             self._flush_association(token, studies)
         for name, value in sorted(self._counters.items()):
@@ -237,11 +253,15 @@ class Batch:
                 return
             sums = {name: change.sums[name] for name in _STUDY_SUMS}
             self.connection.execute(insert(table), {
-                "study_instance_uid": uid, **change.attributes, **sums, "revision": 1, "report_due": True,
+                "study_instance_uid": uid, **study_columns(change.attributes), **change.identity, **sums,
+                "revision": 1, "report_due": True,
                 "last_touched": change.touched if change.touched is not None else self.now})
             return
         new: dict[str, Any] = {name: table.c[name] + value for name, value in change.sums.items() if value}
-        new.update({name: value for name, value in change.attributes.items() if present[name] is None})
+        merged = {**change.attributes, **(present["attributes"] or {})}
+        if merged != (present["attributes"] or {}):
+            new.update(study_columns(merged))
+        new.update({name: value for name, value in change.identity.items() if present[name] is None})
         if change.touched is not None:
             new["last_touched"] = change.touched
         if change.changed:
@@ -249,12 +269,25 @@ class Batch:
         if new:
             self.connection.execute(update(table).where(table.c.study_instance_uid == uid).values(**new))
 
-    def _flush_series(self, study: str, series: str, change: _SeriesChange) -> None:
-        if change.instances == 0:
+    def _flush_part(self, table: Table, reading: Select[Any], columns: Columns, study: str, key: str,
+                    change: _PartChange) -> None:
+        """The row of a series or patient: made when it is not there, else what is new is added to it."""
+        present = self.connection.execute(reading, {"study": study, "key": key}).mappings().first()
+        if present is None:
+            if change.instances:
+                self.connection.execute(insert(table), {
+                    **columns(change.attributes), "study_instance_uid": study,
+                    table.primary_key.columns.values()[1].name: key, "instances": change.instances})
             return
-        self._add(_ADD_SERIES, {"study": study, "series": series, "by": change.instances},
-                  schema.series, {"study_instance_uid": study, "series_instance_uid": series,
-                                  "instances": change.instances, **change.attributes})
+        new: dict[str, Any] = {}
+        if change.instances:
+            new["instances"] = table.c.instances + change.instances
+        merged = {**change.attributes, **(present["attributes"] or {})}
+        if merged != (present["attributes"] or {}):
+            new.update(columns(merged))
+        if new:
+            of_study, own = table.primary_key.columns.values()
+            self.connection.execute(update(table).where(of_study == study, own == key).values(**new))
 
     def _flush_association(self, token: str, studies: set[str]) -> None:
         table, links = schema.association, schema.association_study

@@ -27,13 +27,14 @@ from dicomnn.archive.index import (
     Work,
 )
 from dicomnn.archive.journal import Journal
-from dicomnn.archive.sql import rebuild, schema, search, status, studies, work
+from dicomnn.archive.sql import describe, find, rebuild, schema, search, status, studies, work
 from dicomnn.archive.sql.batch import Batch, clean_text
 from dicomnn.archive.sql.engine import WRITES, as_archive_error, make_engine
 from dicomnn.archive.sql.migrate import migrate
 from dicomnn.archive.sql.receive import receive
 from dicomnn.archive.states import Event, State
 from dicomnn.archive.store import Hook, nothing_happens
+from dicomnn.conditions import Condition
 from dicomnn.errors import ConfigurationError, InstanceNotFound
 
 Result = TypeVar("Result")
@@ -68,6 +69,8 @@ class SqlIndex(Index):
         with _told_as_archive_error():
             migrate(self._engine)
         self.commits: CommitQueue[Piece] = CommitQueue(self._commit)
+        with _told_as_archive_error():
+            describe.fill(self._engine, self._run)
 
     # ---------------------------------------------------------------- how writes are run
     def _commit(self, pieces: Sequence[Piece]) -> Sequence[Any]:
@@ -224,6 +227,23 @@ class SqlIndex(Index):
         with _told_as_archive_error():
             yield from search.pages(self._engine, select(table), table.c.study_instance_uid, page, None,
                                     search.study_of)
+
+    def find(self, level: str, conditions: Sequence[Condition], *, wanted: Iterable[str] = (),
+             page: int = 500) -> Iterator[dict[str, Any]]:
+        with _told_as_archive_error():
+            yield from find.find(self._engine, level, conditions, wanted, page)
+
+    def more_than(self, level: str, conditions: Sequence[Condition], limit: int) -> bool:
+        with _told_as_archive_error():
+            return find.more_than(self._engine, level, conditions, limit)
+
+    def outdated(self, version: int, limit: int = 100) -> list[Instance]:
+        with _told_as_archive_error():
+            return describe.outdated(self._engine, version, limit)
+
+    def describe(self, instance: Instance, attributes: Mapping[str, Any] | None, version: int) -> bool:
+        return self._run(lambda batch: describe.describe(batch, instance.id, instance.digest, attributes,
+                                                         version))
 
     def status(self, rate_seconds: float = 300.0) -> Status:
         with _told_as_archive_error():
