@@ -21,6 +21,7 @@ from dicomnn.flow.ingest import Arrival, Ingest, Policy, ProfileRule
 from dicomnn.flow.opening import Archive, Place, open_archive
 from dicomnn.flow.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnn.flow.query import Search
+from dicomnn.flow.redescribe import redescribe
 from dicomnn.flow.retrieve import Retrieval
 from scp.config import Config
 from scp.dimse.accept import VERIFICATION, Limits, NodeAssociation, NodeServer, Peer, Service, request_handler
@@ -36,6 +37,7 @@ HEARTBEAT_FILE = "node.json"
 HEARTBEAT_SECONDS = 2.0
 HOUSEKEEPING_SECONDS = 0.5
 DRAIN_SECONDS = 5.0
+REDESCRIBE_PAUSE = 30.0
 
 
 def place_of(config: Config) -> Place:
@@ -99,6 +101,7 @@ class Node:
             self.workers = WorkerPool(self._worker_settings(), self.config.worker_count)
             self.workers.start()
         self._spawn(self._housekeeping, "housekeeping")
+        self._spawn(self._redescribe, "redescribe")
         log.info("started", address=self.address, archive=str(self.config.folder),
                  workers=self.config.worker_count)
 
@@ -226,6 +229,18 @@ class Node:
                     self._heartbeat()
             except Exception as error:  # noqa: BLE001 - tried again in a moment
                 log.error("housekeeping-failed", exc_info=error)
+
+    def _redescribe(self) -> None:
+        """What an older version indexed is read again, once, beside everything else."""
+        while not self._stopping.is_set():
+            try:
+                done = redescribe(self.archive, self._stopping.is_set)
+                if done:
+                    log.info("attributes-read-again", instances=done)
+                return
+            except Exception as error:  # noqa: BLE001 - tried again in a while
+                log.error("attributes-not-read", exc_info=error)
+                self._stopping.wait(REDESCRIBE_PAUSE)
 
     def _heartbeat(self) -> None:
         """For `dicomnn status`: that a node runs here, and where it listens."""

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dicomnn.dicom.character_sets import UTF8, encoded_text, python_encodings, writable
+from dicomnn.dicom.character_sets import UTF8, encoded_text, known_terms, python_encodings, writable
 from dicomnn.dicom.matching import (
     AVAILABILITY,
     CHARACTER_SET,
@@ -65,12 +65,13 @@ def _texts(each: Asked, row: Mapping[str, Any]) -> Iterator[str]:
 
 def _character_set(terms: str, texts: Sequence[str]) -> tuple[str, list[str]]:
     """(Specific Character Set, Python's names): the stored one if it is known and holds all texts."""
-    known = terms.strip("\\ ") != ""
-    encodings = python_encodings(terms.split("\\")) if known else ["ascii"]
-    if known and encodings == ["ascii"] and terms not in ("ISO_IR 6", "ISO 2022 IR 6"):
-        known, terms = False, ""
-    if writable(texts, encodings):
-        return (terms if known else ""), encodings
+    values = [term.strip() for term in terms.split("\\")]
+    if any(values) and known_terms(values):
+        encodings = python_encodings(values)
+        if writable(texts, encodings):
+            return terms, encodings
+    elif all(text.isascii() for text in texts):
+        return "", ["ascii"]
     return UTF8, python_encodings([UTF8])
 
 

@@ -17,6 +17,7 @@ from dicomnn.dicom.scan import Buffer, Layout, value_of
 from dicomnn.dicom.walk import ITEM_END, UNDEFINED, Budget, Element, Encoding, walk
 from dicomnn.errors import DicomError
 
+VERSION = 2  # of what `read_attributes` reads: raised with each attribute that is added
 TEXT_LIMIT = 1024  # bytes of one value; the longest indexed VR (LO, 64 characters) needs far less
 NUMBER_LIMIT = 64
 CHARACTER_SET = 0x00080005

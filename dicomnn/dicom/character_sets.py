@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Sequence
 
-from pydicom.charset import convert_encodings, decode_bytes, encode_string
+from pydicom.charset import convert_encodings, decode_bytes, encode_string, python_encoding
 
 RESET_BY = {0x09, 0x0A, 0x0C, 0x0D, 0x3D, 0x5C, 0x5E}  # code extensions end there (PS3.5 6.1.2.5.3)
 UTF8 = "ISO_IR 192"
@@ -20,6 +20,11 @@ def python_encodings(terms: Sequence[str]) -> list[str]:
             return list(convert_encodings([term.strip() for term in terms]))
         except Exception:  # an unknown term is no reason to lose the rest of the name
             return ["ascii"]
+
+
+def known_terms(terms: Sequence[str]) -> bool:
+    """Whether each is a defined term of Specific Character Set, or empty."""
+    return all(not term or term in python_encoding for term in terms)
 
 
 def decoded_text(raw: bytes, encodings: Sequence[str]) -> str:

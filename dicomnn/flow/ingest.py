@@ -15,7 +15,7 @@ from typing import Any
 from dicomnn.archive.index import Received
 from dicomnn.archive.store import Incoming
 from dicomnn.coded.mapping import Mapping
-from dicomnn.dicom.attributes import read_attributes
+from dicomnn.dicom.attributes import VERSION, read_attributes
 from dicomnn.dicom.scan import scan
 from dicomnn.errors import DicomError, IdentifierInvalid, StoreFull
 from dicomnn.flow.opening import Archive
@@ -165,6 +165,7 @@ class Ingest:
             series_instance_uid=_text(attributes.get("series_instance_uid")),
             transfer_syntax_uid=command.transfer_syntax_uid,
             attributes=attributes,
+            described=VERSION,
             facts={"dataset_bytes": arrival.size},
             profile=profile,
             kept_reason=kept_reason,

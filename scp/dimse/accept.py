@@ -21,6 +21,7 @@ from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
@@ -37,7 +38,8 @@ PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 GET_MODELS = (PATIENT_ROOT_GET, STUDY_ROOT_GET)
 FIND_MODELS = (PATIENT_ROOT_FIND, STUDY_ROOT_FIND)
-SERVICES = (VERIFICATION, *FIND_MODELS, *GET_MODELS)
+QUERY_MODELS = (*FIND_MODELS, *GET_MODELS)
+SERVICES = (VERIFICATION, *QUERY_MODELS)
 NATIVE = (EXPLICIT_LE, IMPLICIT_LE, "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")
 
 # The acceptor picks one syntax per context. Uncompressed first: the only choice that any sender can
@@ -90,6 +92,26 @@ def supported_for(proposed: list[PresentationContext]) -> list[PresentationConte
             context.scu_role = context.scp_role = True
             answer.append(context)
     return answer
+
+
+def extended_answer(model: str, asked: bytes) -> bytes:
+    """The answer to SOP Class Extended Negotiation of a query or retrieve model (PS3.4 C.5.1.1, C.5.2.1).
+
+    Relational queries and retrieval: yes, as for everybody. Combined date and time: as asked. Fuzzy matching
+    of names, timezone adjustment, conversion of multi-frame images: no.
+    """
+    answer = bytearray(len(asked))
+    if asked:
+        answer[0] = 1
+    if model in FIND_MODELS and len(asked) > 1:
+        answer[1] = asked[1] & 1
+    return bytes(answer)
+
+
+def combined_datetime(assoc: Any, model: str) -> bool:
+    """Whether this peer negotiated that a date and its time are matched as one moment."""
+    negotiated = assoc.facts.get("extended", {}).get(model, b"")
+    return len(negotiated) > 1 and negotiated[1] == 1
 
 
 # ------------------------------------------------------------------ who may connect
@@ -200,6 +222,18 @@ class NodeDul(DULServiceProvider):
 
 class NodeAcse(ACSE):
     """Association requests: allow-list and limits first, then contexts for what was proposed."""
+
+    def _check_sop_class_extended(self) -> list[SOPClassExtendedNegotiation]:
+        answers = []
+        for uid, asked in self.requestor.sop_class_extended.items():
+            if uid in QUERY_MODELS:
+                item = SOPClassExtendedNegotiation()
+                item.sop_class_uid = uid
+                item.service_class_application_information = extended_answer(str(uid), asked)
+                answers.append(item)
+        self.assoc.facts["extended"] = {str(item.sop_class_uid): item.service_class_application_information
+                                        for item in answers}
+        return answers
 
     def _negotiate_as_acceptor(self) -> None:
         assoc: NodeAssociation = self.assoc

@@ -21,7 +21,7 @@ from dicomnn.dicom.matching import parse
 from dicomnn.errors import DicomnnError, IdentifierInvalid
 from dicomnn.flow.query import Search
 from scp.dimse import status
-from scp.dimse.accept import PATIENT_ROOT_FIND
+from scp.dimse.accept import PATIENT_ROOT_FIND, combined_datetime
 from scp.dimse.send import PeerGone
 
 log = structlog.get_logger(__name__)
@@ -42,9 +42,9 @@ def serve_find(find: Find, assoc: Any, request: Any, context: PresentationContex
     started = time.monotonic()
     counted, level = 0, ""
     try:
-        query = parse(_identifier(request, context),
-                      patient_root=str(context.abstract_syntax) == PATIENT_ROOT_FIND,
-                      combined_datetime=bool(assoc.facts.get("combined_datetime")))
+        model = str(context.abstract_syntax)
+        query = parse(_identifier(request, context), patient_root=model == PATIENT_ROOT_FIND,
+                      combined_datetime=combined_datetime(assoc, model))
         level = query.level.name
         pending = status.PENDING_UNSUPPORTED_KEYS if query.unsupported else status.PENDING
         explicit = not context.transfer_syntax[0].is_implicit_VR

@@ -51,9 +51,9 @@ def _of_studies(connection: Connection, answers: Answers) -> None:
         if modality:
             modalities[study].add(modality)
     table = schema.study
-    instances = dict(connection.execute(
+    instances = {study: number for study, number in connection.execute(
         select(table.c.study_instance_uid, table.c.instances)
-        .where(table.c.study_instance_uid.in_(studies))).tuples().all())
+        .where(table.c.study_instance_uid.in_(studies)))}
     for answer in answers:
         study = answer["study_instance_uid"]
         answer["modalities_in_study"] = sorted(modalities[study])
@@ -77,11 +77,11 @@ def _of_patients(connection: Connection, answers: Answers) -> None:
     studies = {key: (number, instances) for key, number, instances in connection.execute(
         select(patient.c.patient_key, func.count(), func.sum(patient.c.instances))
         .where(patient.c.patient_key.in_(keys), alive(patient)).group_by(patient.c.patient_key))}
-    numbers: dict[str, int] = dict(connection.execute(
+    numbers = {key: number for key, number in connection.execute(
         select(patient.c.patient_key, func.count()).select_from(patient, series)
         .where(patient.c.patient_key.in_(keys), alive(patient), alive(series),
                patient.c.study_instance_uid == series.c.study_instance_uid)
-        .group_by(patient.c.patient_key)).tuples().all())
+        .group_by(patient.c.patient_key))}
     for answer in answers:
         number, instances = studies.get(answer["patient_key"], (0, 0))
         answer["number_of_patient_related_studies"] = number

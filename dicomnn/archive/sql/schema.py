@@ -71,7 +71,7 @@ instance = Table(
     Index("uq_instance_object_name", "object_name", unique=True),
     Index(None, "due_at", "id"),
     Index(None, "study_instance_uid", "id"),
-    Index(None, "series_instance_uid", "id"),
+    Index(None, "series_instance_uid", "study_instance_uid", "id"),
     Index(None, "state", "reason", "id"),
     Index(None, "described", "id"),
 )

@@ -41,3 +41,6 @@ def upgrade() -> None:
     op.add_column("instance", sa.Column("patient_key", sa.String(), nullable=True))
     op.add_column("instance", sa.Column("described", sa.Integer(), nullable=False, server_default="0"))
     op.create_index("ix_instance_described_id", "instance", ["described", "id"])
+    op.drop_index("ix_instance_series_instance_uid_id", "instance")
+    op.create_index("ix_instance_series_instance_uid_study_instance_uid_id", "instance",
+                    ["series_instance_uid", "study_instance_uid", "id"])
