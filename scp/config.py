@@ -156,6 +156,18 @@ class PeerRule:
 
 
 @dataclass(frozen=True)
+class DestinationRule:
+    """[[destinations]] a peer to which C-MOVE may send. It must know us too."""
+
+    ae_title: str = ""
+    """Its AE title: what the Move Destination of a request names."""
+    host: str = ""
+    """Its name or IP address."""
+    port: int = 104
+    """Its TCP port."""
+
+
+@dataclass(frozen=True)
 class Config:
     archive: ArchiveSection = field(default_factory=ArchiveSection)
     node: NodeSection = field(default_factory=NodeSection)
@@ -166,6 +178,7 @@ class Config:
     log: LogSection = field(default_factory=LogSection)
     rules: tuple[Rule, ...] = ()
     peers: tuple[PeerRule, ...] = ()
+    destinations: tuple[DestinationRule, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -183,7 +196,7 @@ class Config:
         return check(dataclasses.replace(self, **{section: changed}))
 
 
-_LISTS: dict[str, type] = {"rules": Rule, "peers": PeerRule}
+_LISTS: dict[str, type] = {"rules": Rule, "peers": PeerRule, "destinations": DestinationRule}
 
 
 # ------------------------------------------------------------------ reading
@@ -297,8 +310,7 @@ def check(config: Config) -> Config:
         raise ConfigurationError("'query.max_answers' must be 0 (no limit) or more")
     _one_of(coding.effort, EFFORTS, "coding.effort")
     _one_of(config.log.level, LEVELS, "log.level")
-    if not re.fullmatch(r"[ -\[\]-~]{1,16}", node.ae_title) or not node.ae_title.strip():
-        raise ConfigurationError("'node.ae_title' must be 1 to 16 printable ASCII characters")
+    _ae_title(node.ae_title, "node.ae_title")
     if not 0 <= node.port <= 65535:
         raise ConfigurationError(f"'node.port' must be 0 to 65535, not {node.port}")
     if not 4096 <= node.max_pdu <= 1048576:
@@ -325,12 +337,30 @@ def check(config: Config) -> Config:
                 ipaddress.ip_network(peer.address, strict=False)
             except ValueError as error:
                 raise ConfigurationError(f"'address' in [[peers]]: {error}") from error
+    _check_destinations(config.destinations)
     if not config.peers and not node.accept_any_peer and not _is_loopback(node.bind):
         raise ConfigurationError(
             f"listening on {node.bind} without a list of peers would let anybody store and read",
             cure="List the allowed callers as [[peers]] (ae_title, address), or set "
                  "accept_any_peer = true in [node].")
     return config
+
+
+def _check_destinations(destinations: tuple[DestinationRule, ...]) -> None:
+    titles = [rule.ae_title for rule in destinations]
+    for rule in destinations:
+        _ae_title(rule.ae_title, "ae_title in [[destinations]]")
+        if titles.count(rule.ae_title) > 1:
+            raise ConfigurationError(f"'{rule.ae_title}' stands twice in [[destinations]]")
+        if not rule.host:
+            raise ConfigurationError(f"'host' of '{rule.ae_title}' is missing in [[destinations]]")
+        if not 0 < rule.port <= 65535:
+            raise ConfigurationError(f"'port' in [[destinations]] must be 1 to 65535, not {rule.port}")
+
+
+def _ae_title(value: str, key: str) -> None:
+    if not re.fullmatch(r"[ -\[\]-~]{1,16}", value) or not value.strip():
+        raise ConfigurationError(f"'{key}' must be 1 to 16 printable ASCII characters")
 
 
 def _one_of(value: str, allowed: tuple[str, ...], key: str) -> None:

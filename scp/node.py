@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 from pynetdicom import AE
-from pynetdicom.dimse_primitives import C_FIND, C_GET
+from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
 from pynetdicom.presentation import PresentationContext
 
 from dicomnn.errors import ConfigurationError, DicomnnError
@@ -24,9 +24,12 @@ from dicomnn.flow.query import Search
 from dicomnn.flow.redescribe import redescribe
 from dicomnn.flow.retrieve import Retrieval
 from scp.config import Config
-from scp.dimse.accept import VERIFICATION, Limits, NodeAssociation, NodeServer, Peer, Service, request_handler
+from scp.dimse.accept import Limits, NodeAssociation, NodeServer, Peer, Service, request_handler
+from scp.dimse.contexts import VERIFICATION
+from scp.dimse.destination import Destination
 from scp.dimse.find import Find, serve_find
-from scp.dimse.retrieve import serve_get
+from scp.dimse.get import serve_get
+from scp.dimse.move import Mover, serve_move
 from scp.dimse.store import open_arrival, serve_store
 from scp.dimse.stream import StoreRequest
 from scp.pool import WorkerPool, WorkerSettings
@@ -89,6 +92,8 @@ class Node:
             self.archive.index.forget_associations(self._owner)
             self._ingest = Ingest(self.archive, policy_of(self.config))
             self._retrieval = Retrieval(self.archive)
+            self._mover = Mover(self._retrieval, self.config.node.ae_title, self._limits, {
+                d.ae_title: Destination(d.ae_title, d.host, d.port) for d in self.config.destinations})
             query = self.config.query
             self._find = Find(Search(self.archive, query.max_answers), self.config.node.ae_title,
                               query.coded_availability)
@@ -117,8 +122,7 @@ class Node:
         ae.network_timeout = node.network_timeout
         ae.add_supported_context(VERIFICATION)
         service = Service(
-            limits=Limits(node.max_pdu, node.max_associations, node.max_associations_per_peer,
-                          node.acse_timeout, node.dimse_timeout, node.network_timeout),
+            limits=self._limits,
             peers=tuple(Peer(p.ae_title, p.address or None) for p in self.config.peers) or (Peer(),),
             open_sink=self._open_sink, serve=self._serve,
             closed=self._association_closed)
@@ -137,6 +141,12 @@ class Node:
         thread = threading.Thread(target=target, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
+
+    @property
+    def _limits(self) -> Limits:
+        node = self.config.node
+        return Limits(node.max_pdu, node.max_associations, node.max_associations_per_peer, node.acse_timeout,
+                      node.dimse_timeout, node.network_timeout)
 
     @property
     def port(self) -> int:
@@ -206,6 +216,8 @@ class Node:
             serve_find(self._find, assoc, message, context)
         elif isinstance(message, C_GET):
             serve_get(self._retrieval, assoc, message, context)
+        elif isinstance(message, C_MOVE):
+            serve_move(self._mover, assoc, message, context)
         else:
             return False        # C-ECHO is pynetdicom's own
         return True

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from dicomnn.archive.records import (
     Conflict,
     Instance,
+    Located,
     Rebuilt,
     Receipt,
     Received,
@@ -140,6 +141,10 @@ class Index(ABC):
         know. ``wanted``: also numbers and lists that are counted (number_of_..., modalities_in_study,
         sop_classes_in_study; as lists and integers), and 'coded'. What lies below the level is a ValueError.
         Raises `IdentifierInvalid` when a list of values is too long for one statement."""
+
+    @abstractmethod
+    def locate(self, conditions: Sequence[Condition], *, page: int = 5000) -> Iterator[Located]:
+        """The instances that meet all conditions, in order of arrival: `find` for many of them."""
 
     @abstractmethod
     def more_than(self, level: str, conditions: Sequence[Condition], limit: int) -> bool:

@@ -107,6 +107,16 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Located:
+    """As much of an instance as sending it needs to be planned; small, because there may be a million."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    coded: bool
+
+
+@dataclass(frozen=True)
 class Work:
     """A leased instance. ``token`` is what every later call is compared with."""
 

@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from dicomnn.archive.index import Instance
+from dicomnn.archive.records import Located
 from dicomnn.archive.states import State
 from dicomnn.coded.egress import offered, write_as
 from dicomnn.coded.restore import restore
+from dicomnn.conditions import OneOf
+from dicomnn.dicom.syntaxes import syntax
 from dicomnn.errors import IdentifierInvalid, NotCoded, ObjectMissing, PeerError, RestoreMismatch
 from dicomnn.flow.opening import Archive
 from dicomnn.flow.part10 import data_set_offset, file_prefix
 
 LEVELS = ("PATIENT", "STUDY", "SERIES", "IMAGE")
+LIST = 1000                 # values of one statement
 IN_MEMORY = 16 << 20        # restored data sets up to this size never touch the disk
 
 
@@ -38,10 +42,15 @@ class Query:
 
 @dataclass(frozen=True)
 class Match:
-    """One instance to be sent; small, because there may be a million of them."""
+    """One instance to be sent; small, because there may be a million of them.
+
+    received: the transfer syntax in which it came and can leave unchanged; empty where restoring gives
+    another one.
+    """
 
     sop_instance_uid: str
     sop_class_uid: str
+    received: str = ""
 
 
 class NoCommonSyntax(PeerError):
@@ -89,36 +98,34 @@ class Retrieval:
             The index cannot be read.
         """
         found: dict[str, Match] = {}
-        for instance in self._candidates(query):
-            if not _agrees(query, instance):
-                continue
-            uid = instance.sop_instance_uid
-            found.setdefault(uid, Match(uid, instance.sop_class_uid))
+        for located in self._candidates(query):
+            found.setdefault(located.sop_instance_uid, _match(located))
+        for uid in query.instance_uids:
+            if uid not in found:
+                # What a lossy profile gave a new UID is still found by the one that it came with.
+                for instance in self.archive.index.instances(sop_instance=uid):
+                    if _agrees(query, instance):
+                        found.setdefault(instance.sop_instance_uid, _match(Located(
+                            instance.sop_instance_uid, instance.sop_class_uid, instance.transfer_syntax_uid,
+                            instance.state is State.CODED)))
         return list(found.values())
 
-    def _candidates(self, query: Query) -> Iterator[Instance]:
-        index = self.archive.index
+    def _candidates(self, query: Query) -> Iterator[Located]:
         if query.level not in LEVELS:
             raise IdentifierInvalid(f"'{query.level}' is no level")
-        # By the narrowest key that is there: one indexed look-up per value.
-        if query.instance_uids:
-            for uid in query.instance_uids:
-                yield from index.instances(sop_instance=uid)
-        elif query.series_uids:
-            for uid in query.series_uids:
-                yield from index.instances(series=uid)
-        elif query.study_uids:
-            for uid in query.study_uids:
-                yield from index.instances(study=uid)
-        elif query.patient_ids:
-            for study in index.studies():
-                if study.patient_id in query.patient_ids:
-                    yield from index.instances(study=study.study_instance_uid)
-        else:
+        keys = {"patient_id": query.patient_ids, "study_instance_uid": query.study_uids,
+                "series_instance_uid": query.series_uids, "sop_instance_uid": query.instance_uids}
+        given = [OneOf(name, values) for name, values in keys.items() if values]
+        if not given:
             raise IdentifierInvalid(f"a {query.level} request without a unique key")
+        *around, narrowest = given             # one short list a statement; the others hold for all of them
+        for start in range(0, len(narrowest.values), LIST):
+            some = narrowest.values[start:start + LIST]
+            yield from self.archive.index.locate([*around, OneOf(narrowest.attribute, some)])
 
     # ------------------------------------------------------------------ what is given
-    def prepare(self, match: Match, accepted: tuple[str, ...] | None) -> Outgoing:
+    def prepare(self, match: Match, accepted: tuple[str, ...] | None,
+                compress: tuple[str, ...] = ()) -> Outgoing:
         """The data set of one instance in one of the ``accepted`` syntaxes (None: as received).
 
         As received when the peer takes that; else by coded/egress. Digests were checked before this
@@ -212,6 +219,12 @@ def _as_received(source: BinaryIO) -> tuple[BinaryIO, int]:
         source.close()
         raise
     return source, size
+
+
+def _match(located: Located) -> Match:
+    whole = not located.coded or syntax(located.transfer_syntax_uid).native
+    return Match(located.sop_instance_uid, located.sop_class_uid,
+                 located.transfer_syntax_uid if whole else "")
 
 
 def _agrees(query: Query, instance: Instance) -> bool:

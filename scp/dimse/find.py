@@ -13,15 +13,15 @@ from typing import Any
 
 import structlog
 from pynetdicom.dimse_primitives import C_FIND
-from pynetdicom.dsutils import decode
 from pynetdicom.presentation import PresentationContext
 
 from dicomnn.dicom.answers import answer
 from dicomnn.dicom.matching import parse
-from dicomnn.errors import DicomnnError, IdentifierInvalid
+from dicomnn.errors import DicomnnError
 from dicomnn.flow.query import Search
 from scp.dimse import status
-from scp.dimse.accept import PATIENT_ROOT_FIND, combined_datetime
+from scp.dimse.contexts import PATIENT_ROOT, combined_datetime
+from scp.dimse.identifier import identifier_of
 from scp.dimse.send import PeerGone
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,7 @@ def serve_find(find: Find, assoc: Any, request: Any, context: PresentationContex
     counted, level = 0, ""
     try:
         model = str(context.abstract_syntax)
-        query = parse(_identifier(request, context), patient_root=model == PATIENT_ROOT_FIND,
+        query = parse(identifier_of(request, context), patient_root=model in PATIENT_ROOT,
                       combined_datetime=combined_datetime(assoc, model))
         level = query.level.name
         pending = status.PENDING_UNSUPPORTED_KEYS if query.unsupported else status.PENDING
@@ -74,14 +74,6 @@ def serve_find(find: Find, assoc: Any, request: Any, context: PresentationContex
         return
     log.info("found", peer=assoc.peer_address, calling_ae=assoc.calling_ae, level=level, answers=counted,
              status=f"{final:04X}", seconds=round(time.monotonic() - started, 3))
-
-
-def _identifier(request: Any, context: PresentationContext) -> Any:
-    syntax = context.transfer_syntax[0]
-    try:
-        return decode(request.Identifier, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated)
-    except Exception as error:
-        raise IdentifierInvalid("the identifier cannot be decoded") from error
 
 
 def _respond(assoc: Any, request: Any, context: PresentationContext, code: int,

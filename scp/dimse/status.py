@@ -28,6 +28,7 @@ NOT_AUTHORISED = 0x0124                 # PS3.7 C.5.15
 OUT_OF_RESOURCES = 0xA700               # PS3.4 B.2.3
 CANNOT_COUNT = 0xA701                   # PS3.4 C.4.3.1.4
 CANNOT_PERFORM = 0xA702                 # PS3.4 C.4.3.1.4
+UNKNOWN_DESTINATION = 0xA801            # PS3.4 C.4.2.1.5
 DATA_SET_MISMATCH = 0xA900              # PS3.4 B.2.3; in C.4.3 "identifier does not match SOP class"
 CANNOT_UNDERSTAND = 0xC000              # PS3.4 B.2.3
 UNABLE_TO_PROCESS = 0xC001              # PS3.4 C.4.3.1.4

@@ -17,7 +17,8 @@ from pynetdicom.presentation import build_context
 
 from dicomnn.errors import ObjectMissing
 from dicomnn.flow.retrieve import Match
-from scp.dimse.retrieve import GetService
+from scp.dimse.accept import Limits
+from scp.dimse.get import GetService
 from tests.scp.peer import CT, EXPLICIT, STUDY_GET
 
 NUMBER = 66000
@@ -29,7 +30,7 @@ class _Empty:
     def matches(self, query: object) -> list[Match]:
         return [Match(f"1.2.3.{n}", CT) for n in range(NUMBER)]
 
-    def prepare(self, match: Match, accepted: tuple[str, ...]) -> Any:
+    def prepare(self, match: Match, accepted: tuple[str, ...], compress: tuple[str, ...]) -> Any:
         raise ObjectMissing("gone", subject=match.sop_instance_uid)
 
 
@@ -49,6 +50,7 @@ def test_counts_beyond_sixteen_bits_stay_at_the_largest_and_nothing_breaks() -> 
     query.QueryRetrieveLevel, query.StudyInstanceUID = "STUDY", "1.2.3"
     assoc = SimpleNamespace(
         accepted_contexts=[], is_established=True, peer_address="test", calling_ae="TEST",
+        service=SimpleNamespace(limits=Limits()),
         acse=SimpleNamespace(is_aborted=lambda: False),
         dimse=SimpleNamespace(cancel_req={}, send_msg=lambda message, _id: sent.append(
             (message.Status, message.NumberOfRemainingSuboperations, message.NumberOfFailedSuboperations,

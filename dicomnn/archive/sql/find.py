@@ -12,10 +12,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, Select, func, literal, select, tuple_
 from sqlalchemy.engine import Engine
 
+from dicomnn.archive.records import Located
 from dicomnn.archive.sql import schema
 from dicomnn.archive.sql.computed import CODED, COMPUTED, computed
 from dicomnn.archive.sql.levels import LEVEL_OF, LEVELS
 from dicomnn.archive.sql.match import TABLES, Matcher, Sql, alive
+from dicomnn.archive.sql.search import pages
+from dicomnn.archive.states import State
 from dicomnn.conditions import Condition
 
 # What makes a row of the answer one, in the order in which rows come.
@@ -55,6 +58,17 @@ def find(engine: Engine, level: str, conditions: Sequence[Condition], wanted: It
         yield from answers
         if len(rows) < page:
             return
+
+
+def locate(engine: Engine, conditions: Sequence[Condition], page: int) -> Iterator[Located]:
+    """See `Index.locate`."""
+    table = schema.instance
+    columns = [table.c[name] for name in ("id", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid",
+                                          "state")]
+    statement = _statement(engine.dialect.name, "instance", conditions, ()).with_only_columns(*columns)
+    return pages(engine, statement, table.c.id, page, None, lambda row: Located(
+        row["sop_instance_uid"], row["sop_class_uid"], row["transfer_syntax_uid"],
+        row["state"] == State.CODED.value))
 
 
 def more_than(engine: Engine, level: str, conditions: Sequence[Condition], limit: int) -> bool:

@@ -18,6 +18,7 @@ from dicomnn.archive.index import (
     Conflict,
     Index,
     Instance,
+    Located,
     Rebuilt,
     Receipt,
     Received,
@@ -232,6 +233,10 @@ class SqlIndex(Index):
              page: int = 500) -> Iterator[dict[str, Any]]:
         with _told_as_archive_error():
             yield from find.find(self._engine, level, conditions, wanted, page)
+
+    def locate(self, conditions: Sequence[Condition], *, page: int = 5000) -> Iterator[Located]:
+        with _told_as_archive_error():
+            yield from find.locate(self._engine, conditions, page)
 
     def more_than(self, level: str, conditions: Sequence[Condition], limit: int) -> bool:
         with _told_as_archive_error():

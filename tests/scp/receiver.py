@@ -1,0 +1,76 @@
+"""A destination for C-MOVE: takes data sets as they come over the wire and never decodes them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from pynetdicom import build_context, evt
+
+from tests.scp.peer import Item, entity
+
+Pairs = Sequence[tuple[str, str | list[str]]]
+
+
+@dataclass
+class Receiver:
+    """Takes ``pairs`` of (class, syntax or syntaxes) on a free port of this machine.
+
+    answer: the status for an object; it may wait, or abort ``event.assoc``. associations: how many were
+    opened, with the AE titles that called.
+    """
+
+    pairs: Pairs
+    answer: Callable[[Item, Any], int] = lambda item, event: 0
+    items: list[Item] = field(default_factory=list)
+    callers: list[str] = field(default_factory=list)
+    originators: list[tuple[str, int]] = field(default_factory=list)
+    proposed: list[list[tuple[str, list[str]]]] = field(default_factory=list)
+
+    def __enter__(self) -> Receiver:
+        contexts: dict[str, list[str]] = {}
+        for sop_class, syntaxes in self.pairs:
+            there = contexts.setdefault(sop_class, [])
+            there += [syntaxes] if isinstance(syntaxes, str) else syntaxes
+        self._lock = threading.Lock()
+        self._server = entity("SINK").start_server(
+            ("127.0.0.1", 0), block=False, contexts=[build_context(c, t) for c, t in contexts.items()],
+            evt_handlers=[(evt.EVT_C_STORE, self._stored), (evt.EVT_REQUESTED, self._requested)])
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._server.shutdown()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
+    def by_uid(self) -> dict[str, Item]:
+        return {item.instance: item for item in self.items}
+
+    def destination(self, title: str = "SINK") -> str:
+        """Its entry in a node's configuration."""
+        return f'[[destinations]]\nae_title = "{title}"\nhost = "127.0.0.1"\nport = {self.port}\n'
+
+    def _requested(self, event: Any) -> None:
+        primitive = event.assoc.requestor.primitive
+        self.callers.append(str(primitive.calling_ae_title).strip())
+        self.proposed.append([(str(c.abstract_syntax), [str(t) for t in c.transfer_syntax])
+                              for c in primitive.presentation_context_definition_list])
+
+    def _stored(self, event: Any) -> int:
+        request = event.request
+        item = Item(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID),
+                    str(event.context.transfer_syntax), request.DataSet.getvalue())
+        code = self.answer(item, event)
+        if code == 0 or code & 0xF000 == 0xB000:
+            with self._lock:
+                self.items.append(item)
+                self.originators.append((str(request.MoveOriginatorApplicationEntityTitle or "").strip(),
+                                         int(request.MoveOriginatorMessageID or 0)))
+        return code
