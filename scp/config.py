@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from dicomnn.codec.profile import Profile
+from dicomnn.dicom.syntaxes import COMPRESSIONS
 from dicomnn.errors import ConfigurationError, UsageError
 
 CONFLICT_POLICIES = ("never", "if-changed", "always")
+COMPRESS = ("", *COMPRESSIONS)
 EFFORTS = ("fast", "default", "max")
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -153,6 +155,9 @@ class PeerRule:
     """Calling AE title; * is any."""
     address: str = ""
     """IP address or network (10.1.2.0/24); empty: any."""
+    compress: str = ""
+    """What C-GET sends it images in, where it accepts that: 'jpeg-ls', 'jpeg-2000' or 'htj2k', without loss;
+    empty: uncompressed."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,9 @@ class DestinationRule:
     """Its name or IP address."""
     port: int = 104
     """Its TCP port."""
+    compress: str = ""
+    """What it is sent images in, where it accepts that: 'jpeg-ls', 'jpeg-2000' or 'htj2k', without loss;
+    empty: uncompressed."""
 
 
 @dataclass(frozen=True)
@@ -332,6 +340,7 @@ def check(config: Config) -> Config:
         except UsageError as error:
             raise ConfigurationError(f"'{where}': {error.message}") from error
     for peer in config.peers:
+        _one_of(peer.compress, COMPRESS, "compress in [[peers]]")
         if peer.address:
             try:
                 ipaddress.ip_network(peer.address, strict=False)
@@ -356,6 +365,7 @@ def _check_destinations(destinations: tuple[DestinationRule, ...]) -> None:
             raise ConfigurationError(f"'host' of '{rule.ae_title}' is missing in [[destinations]]")
         if not 0 < rule.port <= 65535:
             raise ConfigurationError(f"'port' in [[destinations]] must be 1 to 65535, not {rule.port}")
+        _one_of(rule.compress, COMPRESS, "compress in [[destinations]]")
 
 
 def _ae_title(value: str, key: str) -> None:

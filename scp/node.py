@@ -16,6 +16,7 @@ from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
 from pynetdicom.presentation import PresentationContext
 
+from dicomnn.dicom.syntaxes import COMPRESSIONS
 from dicomnn.errors import ConfigurationError, DicomnnError
 from dicomnn.flow.ingest import Arrival, Ingest, Policy, ProfileRule
 from dicomnn.flow.opening import Archive, Place, open_archive
@@ -61,6 +62,10 @@ def policy_of(config: Config) -> Policy:
     )
 
 
+def _syntaxes(compress: str) -> tuple[str, ...]:
+    return (COMPRESSIONS[compress],) if compress else ()
+
+
 class Node:
     """One running node. `start` returns when peers can connect; `stop` when all is at rest."""
 
@@ -93,7 +98,8 @@ class Node:
             self._ingest = Ingest(self.archive, policy_of(self.config))
             self._retrieval = Retrieval(self.archive)
             self._mover = Mover(self._retrieval, self.config.node.ae_title, self._limits, {
-                d.ae_title: Destination(d.ae_title, d.host, d.port) for d in self.config.destinations})
+                d.ae_title: Destination(d.ae_title, d.host, d.port, _syntaxes(d.compress))
+                for d in self.config.destinations})
             query = self.config.query
             self._find = Find(Search(self.archive, query.max_answers), self.config.node.ae_title,
                               query.coded_availability)
@@ -123,7 +129,8 @@ class Node:
         ae.add_supported_context(VERIFICATION)
         service = Service(
             limits=self._limits,
-            peers=tuple(Peer(p.ae_title, p.address or None) for p in self.config.peers) or (Peer(),),
+            peers=tuple(Peer(p.ae_title, p.address or None, _syntaxes(p.compress))
+                        for p in self.config.peers) or (Peer(),),
             open_sink=self._open_sink, serve=self._serve,
             closed=self._association_closed)
         try:
@@ -215,7 +222,7 @@ class Node:
         elif isinstance(message, C_FIND):
             serve_find(self._find, assoc, message, context)
         elif isinstance(message, C_GET):
-            serve_get(self._retrieval, assoc, message, context)
+            serve_get(self._retrieval, assoc, message, context, assoc.peer.compress)
         elif isinstance(message, C_MOVE):
             serve_move(self._mover, assoc, message, context)
         else:

@@ -6,9 +6,10 @@ it. Then the object is gone, the index is asked again, and the walk goes on with
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -18,6 +19,7 @@ from dicomnn.archive.records import Located
 from dicomnn.archive.states import State
 from dicomnn.coded.egress import offered, write_as
 from dicomnn.coded.restore import restore
+from dicomnn.coded.transcode import NotCompressible, compress_as
 from dicomnn.conditions import OneOf
 from dicomnn.dicom.syntaxes import syntax
 from dicomnn.errors import IdentifierInvalid, NotCoded, ObjectMissing, PeerError, RestoreMismatch
@@ -128,8 +130,9 @@ class Retrieval:
                 compress: tuple[str, ...] = ()) -> Outgoing:
         """The data set of one instance in one of the ``accepted`` syntaxes (None: as received).
 
-        As received when the peer takes that; else by coded/egress. Digests were checked before this
-        returns, so the first byte that leaves is known to be right.
+        As received when the peer takes that; else by coded/egress. ``compress``: syntaxes of
+        coded/transcode that are preferred for images which would leave uncompressed. Digests were checked
+        before this returns, so the first byte that leaves is known to be right.
 
         Raises
         ------
@@ -144,6 +147,11 @@ class Retrieval:
             raise NoCommonSyntax("the peer accepted no presentation context for this class",
                                  subject=match.sop_instance_uid)
         instance = self.archive.index.get(match.sop_instance_uid)
+        wanted = next((uid for uid in compress if accepted is not None and uid in accepted), None)
+        if wanted is not None and (instance.state is State.CODED
+                                   or syntax(instance.transfer_syntax_uid).native):
+            with contextlib.suppress(NotCompressible):
+                return self._compressed(match, wanted)
         plain = accepted is None or instance.transfer_syntax_uid in accepted
         if plain and instance.state is not State.CODED:
             instance, source = self.archive.open_current(match.sop_instance_uid)
@@ -157,12 +165,25 @@ class Retrieval:
             outgoing = self._restored(instance, path)
             if accepted is None or outgoing.transfer_syntax_uid in accepted:
                 return outgoing
-            with outgoing, tempfile.NamedTemporaryFile(dir=self.archive.store.scratch) as file:
-                file.write(file_prefix(instance.sop_class_uid, instance.sop_instance_uid,
-                                       outgoing.transfer_syntax_uid))
-                shutil.copyfileobj(outgoing.source, file, 1 << 20)
-                file.flush()
-                return self._converted(instance, Path(file.name), outgoing.transfer_syntax_uid, accepted)
+            with outgoing, self._as_file(instance, outgoing) as file:
+                return self._converted(instance, file, outgoing.transfer_syntax_uid, accepted)
+
+    def _compressed(self, match: Match, wanted: str) -> Outgoing:
+        with self.archive.pin_current(match.sop_instance_uid) as (instance, path):
+            if instance.state is not State.CODED:
+                return self._written(instance, wanted, lambda spool: compress_as(path, spool, wanted))
+            with self._restored(instance, path) as outgoing, self._as_file(instance, outgoing) as file:
+                return self._written(instance, wanted, lambda spool: compress_as(file, spool, wanted))
+
+    @contextlib.contextmanager
+    def _as_file(self, instance: Instance, outgoing: Outgoing) -> Iterator[Path]:
+        """A Part 10 file of a restored data set, for as long as the block runs."""
+        with tempfile.NamedTemporaryFile(dir=self.archive.store.scratch) as file:
+            file.write(file_prefix(instance.sop_class_uid, instance.sop_instance_uid,
+                                   outgoing.transfer_syntax_uid))
+            shutil.copyfileobj(outgoing.source, file, 1 << 20)
+            file.flush()
+            yield Path(file.name)
 
     def _outgoing(self, instance: Instance, syntax: str, source: BinaryIO, size: int) -> Outgoing:
         return Outgoing(instance.sop_class_uid, instance.sop_instance_uid, syntax, source, size)
@@ -192,15 +213,18 @@ class Retrieval:
         if wanted is None:
             raise NoCommonSyntax(f"the peer takes none of {', '.join(offered(present))} for this class",
                                  subject=instance.sop_instance_uid)
+        return self._written(instance, wanted, lambda spool: write_as(path, spool, wanted))
+
+    def _written(self, instance: Instance, syntax_uid: str, write: Callable[[BinaryIO], None]) -> Outgoing:
         spool = self._spool(0)
         try:
-            write_as(path, spool, wanted)
+            write(spool)
         except BaseException:
             spool.close()
             raise
         size = spool.tell()
         spool.seek(0)
-        return self._outgoing(instance, wanted, spool, size)
+        return self._outgoing(instance, syntax_uid, spool, size)
 
     def _spool(self, expected: int) -> BinaryIO:
         # A file of the store's own: /tmp may be small, or memory.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import queue
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,16 +31,19 @@ from scp.dimse.stream import Sink, StoreRequest, StreamingDimse
 log = structlog.get_logger(__name__)
 
 PDU_CEILING = 1024 * 1024     # an A-ASSOCIATE-RQ with 128 contexts of 50 syntaxes fits
+_QUICKACK = getattr(socket, "TCP_QUICKACK", None)      # Linux
 OUT_QUEUE = 32                # P-DATA waiting for a slow peer, each up to one PDU
 
 
 # ------------------------------------------------------------------ who may connect
 @dataclass(frozen=True)
 class Peer:
-    """One allowed caller. ``ae_title`` '*' is any title; no address is any address."""
+    """One allowed caller. ``ae_title`` '*' is any title; no address is any address. compress: transfer
+    syntaxes that it prefers images in when it fetches them."""
 
     ae_title: str = "*"
     address: str | None = None      # an address or a network, e.g. 10.1.2.0/24
+    compress: tuple[str, ...] = ()
 
     def admits(self, ae_title: str, address: str) -> bool:
         if self.ae_title not in ("*", ae_title):
@@ -103,11 +107,19 @@ class NodeSocket(AssociationSocket):
                 raise TimeoutError("the peer sends too slowly")
             self.socket.settimeout(left)
             part = self.socket.recv(min(nr_bytes - len(received), 262144))
+            if _QUICKACK is not None:   # a sender with Nagle's algorithm waits for it with the next PDU
+                self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             if not part:
                 break
             received += part
         self.socket.settimeout(self.seconds)
         return received
+
+
+def without_delay(connection: socket.socket) -> None:
+    """A message is a PDU for its command and some for its data set: the second must not wait until the peer
+    acknowledged the first (40 ms a message with Nagle's algorithm and delayed acknowledgements)."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class _OutQueue(queue.Queue[Any]):
@@ -201,6 +213,12 @@ class NodeAssociation(Association):
         return str(self.requestor.ae_title or "").strip()
 
     @property
+    def peer(self) -> Peer:
+        """The first of the allowed callers that it is."""
+        return next((peer for peer in self.service.peers if peer.admits(self.calling_ae, self.peer_address)),
+                    Peer())
+
+    @property
     def counts(self) -> bool:
         """Whether it takes up one of the allowed places: it asked for an association and goes on."""
         return self.requestor.primitive is not None and not (self.is_rejected or self.is_aborted
@@ -237,9 +255,9 @@ class NodeAssociation(Association):
     def _hang_up(self) -> None:
         self._kill = True
         self.dul.kill_dul()
-        socket = self.dul.socket
-        if self._server is not None and socket is not None and socket.socket is not None:
-            self._server.shutdown_request(socket.socket)
+        there = self.dul.socket
+        if self._server is not None and there is not None and there.socket is not None:
+            self._server.shutdown_request(there.socket)
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
         context = self._accepted_cx.get(context_id)
@@ -277,11 +295,12 @@ def request_handler(service: Service) -> type[RequestHandler]:
             assoc = NodeAssociation(self.ae, service)
             assoc._server = self.server
             assoc.name = f"AcceptorThread@{datetime.now():%Y%m%d%H%M%S}"   # pynetdicom finds it by name
-            socket = NodeSocket(assoc, client_socket=self.request)
-            socket.limit = max(PDU_CEILING, service.limits.max_pdu + 1024)
-            socket.seconds = service.limits.network_timeout
+            connection = NodeSocket(assoc, client_socket=self.request)
+            connection.limit = max(PDU_CEILING, service.limits.max_pdu + 1024)
+            connection.seconds = service.limits.network_timeout
             self.request.settimeout(service.limits.network_timeout)
-            assoc.set_socket(socket)
+            without_delay(self.request)
+            assoc.set_socket(connection)
             assoc.acceptor.maximum_length = service.limits.max_pdu
             assoc.acceptor.ae_title = self.server.ae_title
             assoc.acceptor.address_info = self.local

@@ -21,7 +21,7 @@ from pynetdicom.transport import AddressInformation
 
 from dicomnn.errors import PeerError
 from dicomnn.flow.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from scp.dimse.accept import PDU_CEILING, Limits, NodeDul, NodeSocket
+from scp.dimse.accept import PDU_CEILING, Limits, NodeDul, NodeSocket, without_delay
 from scp.dimse.stream import StoreRequest, StreamingDimse
 
 log = structlog.get_logger(__name__)
@@ -83,6 +83,8 @@ def connected(destination: Destination, contexts: Sequence[PresentationContext],
     local = AddressInformation("" if remote.is_ipv4 else "::", 0)
     socket = NodeSocket(assoc, address=local)
     socket.limit, socket.seconds = max(PDU_CEILING, limits.max_pdu + 1024), limits.network_timeout
+    assert socket.socket is not None
+    without_delay(socket.socket)
     assoc.set_socket(socket)
     assoc.acceptor.ae_title, assoc.acceptor.address_info = destination.ae_title, remote
     assoc.requestor.ae_title, assoc.requestor.address_info = ae_title, local

@@ -1,4 +1,5 @@
-"""A destination for C-MOVE: takes data sets as they come over the wire and never decodes them."""
+"""Both ends of a C-MOVE: a destination that takes data sets as they come over the wire, never decoded, and a
+peer that asks."""
 
 from __future__ import annotations
 
@@ -8,10 +9,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+from pydicom import Dataset
 from pynetdicom import build_context, evt
 
-from tests.scp.peer import Item, entity
+from tests.scp.peer import Got, Item, connected, entity, identifier
 
+STUDY_MOVE, PATIENT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2", "1.2.840.10008.5.1.4.1.2.1.2"
 Pairs = Sequence[tuple[str, str | list[str]]]
 
 
@@ -74,3 +77,31 @@ class Receiver:
                 self.originators.append((str(request.MoveOriginatorApplicationEntityTitle or "").strip(),
                                          int(request.MoveOriginatorMessageID or 0)))
         return code
+
+
+# ------------------------------------------------------------------ asking
+def move(port: int, query: Dataset, *, to: str = "SINK", model: str = STUDY_MOVE, title: str = "ASKER",
+         on_pending: Callable[[Any, int], None] = lambda assoc, number: None) -> Got:
+    got = Got()
+    with connected(port, [build_context(model)], title=title) as assoc:
+        assert assoc.is_established
+        for status, failed in assoc.send_c_move(query, to, model, msg_id=77):
+            if "Status" not in status:
+                break
+            counts = {name: status.get(f"NumberOf{name}Suboperations")
+                      for name in ("Remaining", "Completed", "Failed", "Warning")}
+            if status.Status == 0xFF00:
+                got.pending.append(counts)
+                on_pending(assoc, len(got.pending))
+                if not assoc.is_established or assoc._sent_abort:
+                    break
+                continue
+            got.final, got.counts, got.comment = status.Status, counts, str(status.get("ErrorComment", ""))
+            if failed is not None and "FailedSOPInstanceUIDList" in failed:
+                value = failed.FailedSOPInstanceUIDList
+                got.failed = [value] if isinstance(value, str) else list(value or [])
+    return got
+
+
+def move_study(port: int, study: str, **options: Any) -> Got:
+    return move(port, identifier("STUDY", StudyInstanceUID=study), **options)

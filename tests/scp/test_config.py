@@ -59,6 +59,8 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     ("[[destinations]]\nae_title = \"A\"\n", "host"),
     ("[[destinations]]\nae_title = \"A\"\nhost = \"x\"\nport = 0\n", "port"),
     ("[[destinations]]\nae_title = \"A\"\nhost = \"x\"\n" * 2, "twice"),
+    ("[[destinations]]\nae_title = \"A\"\nhost = \"x\"\ncompress = \"zip\"\n", "jpeg-ls"),
+    ("[[peers]]\ncompress = \"jpeg\"\n", "compress"),
     ("[query]\nmax_answers = -1\n", "query.max_answers"),
     ("[query]\ncoded_availability = \"SOON\"\n", "query.coded_availability"),
     ("node = 3\n", "node"),

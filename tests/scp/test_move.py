@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import Dataset
-from pynetdicom import AllStoragePresentationContexts, build_context
+from pynetdicom import AllStoragePresentationContexts
 
 from demo.node import free_port
 from tests.scp.peer import (
@@ -20,46 +19,16 @@ from tests.scp.peer import (
     JPEG_LS,
     MR,
     SR,
-    Got,
     Item,
     NodeProcess,
-    connected,
     identifier,
     image,
     send,
     wait_for,
 )
-from tests.scp.receiver import Receiver
+from tests.scp.receiver import PATIENT_MOVE, STUDY_MOVE, Receiver, move, move_study
 
-STUDY_MOVE, PATIENT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2", "1.2.840.10008.5.1.4.1.2.1.2"
 STUDY = "1.2.826.9.5"
-
-
-def move(port: int, query: Dataset, *, to: str = "SINK", model: str = STUDY_MOVE, title: str = "ASKER",
-         on_pending: Callable[[Any, int], None] = lambda assoc, number: None) -> Got:
-    got = Got()
-    with connected(port, [build_context(model)], title=title) as assoc:
-        assert assoc.is_established
-        for status, failed in assoc.send_c_move(query, to, model, msg_id=77):
-            if "Status" not in status:
-                break
-            counts = {name: status.get(f"NumberOf{name}Suboperations")
-                      for name in ("Remaining", "Completed", "Failed", "Warning")}
-            if status.Status == 0xFF00:
-                got.pending.append(counts)
-                on_pending(assoc, len(got.pending))
-                if not assoc.is_established or assoc._sent_abort:
-                    break
-                continue
-            got.final, got.counts, got.comment = status.Status, counts, str(status.get("ErrorComment", ""))
-            if failed is not None and "FailedSOPInstanceUIDList" in failed:
-                value = failed.FailedSOPInstanceUIDList
-                got.failed = [value] if isinstance(value, str) else list(value or [])
-    return got
-
-
-def move_study(port: int, study: str, **options: Any) -> Got:
-    return move(port, identifier("STUDY", StudyInstanceUID=study), **options)
 
 
 class Pair:
