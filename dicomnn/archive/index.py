@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dicomnn.archive.records import (
     Conflict,
+    Disputed,
     Instance,
     Located,
     Rebuilt,
@@ -120,6 +121,10 @@ class Index(ABC):
     @abstractmethod
     def conflicts(self, *, study: str | None = None, sop_instance: str | None = None,
                   page: int = 500) -> Iterator[Conflict]: ...
+
+    @abstractmethod
+    def disputed(self) -> Iterator[Disputed]:
+        """Studies of several patients, and series in several studies; looks through all of them."""
 
     @abstractmethod
     def study(self, study_instance_uid: str) -> Study | None: ...

@@ -165,6 +165,16 @@ class Conflict:
 
 
 @dataclass(frozen=True)
+class Disputed:
+    """What objects disagree about. kind 'patients': a study (``uid``) whose objects name several, by Patient
+    ID, or by a backslash and the name where there is none; 'studies': a series that is in several."""
+
+    kind: str
+    uid: str
+    named: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Release:
     """A name that nothing refers to any more."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dicomnn.archive import Index
+from dicomnn.archive.records import Disputed
 from dicomnn.conditions import (
     AnyItem,
     Condition,
@@ -180,8 +181,9 @@ class FindSuite(IndexBase):
         assert uids(found, "study", OneOf("patient_id", ("P9",))) == ["S1"]
         assert "P9" in uids(found, "patient")
         assert uids(found, "instance", OneOf("patient_id", ("P9",))) == ["1.7"]
+        assert list(found.disputed()) == [Disputed("patients", "S1", ("P1", "P9"))]
         found.delete("1.7", reason="r", by="b")
-        assert "P9" not in uids(found, "patient")
+        assert "P9" not in uids(found, "patient") and list(found.disputed()) == []
 
     def test_a_series_uid_in_two_studies_is_a_series_of_each(self, found: Index) -> None:
         found.receive(arrived("1.7", study_instance_uid="S2", series_instance_uid="E1"))
@@ -189,6 +191,7 @@ class FindSuite(IndexBase):
                 for row in found.find("series", [OneOf("series_instance_uid", ("E1",))], page=1,
                                       wanted=["number_of_series_related_instances"])]
         assert rows == [("S1", 2), ("S2", 1)]
+        assert Disputed("studies", "E1", ("S1", "S2")) in found.disputed()
 
     def test_objects_without_study_uid_are_found_as_instances_alone(self, found: Index) -> None:
         found.receive(arrived("1.8", study_instance_uid="", series_instance_uid="", attributes={}))

@@ -24,7 +24,8 @@ def node(tmp_path_factory: pytest.TempPathFactory, ports: Ports) -> Iterator[Run
     destinations = "".join(
         f'[[destinations]]\nae_title = "{name}"\nhost = "127.0.0.1"\nport = {ports[name]}\n'
         for name in PEERS)
-    running = RunningNode(tmp_path_factory.mktemp("node"), destinations)
+    fast = '[coding]\neffort = "fast"\n'
+    running = RunningNode(tmp_path_factory.mktemp("node"), fast + destinations)
     running.start()
     yield running
     running.stop()

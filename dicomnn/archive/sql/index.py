@@ -16,6 +16,7 @@ from dicomnn.archive.commit_queue import CommitQueue
 from dicomnn.archive.index import (
     CONFLICT_POLICIES,
     Conflict,
+    Disputed,
     Index,
     Instance,
     Located,
@@ -28,7 +29,7 @@ from dicomnn.archive.index import (
     Work,
 )
 from dicomnn.archive.journal import Journal
-from dicomnn.archive.sql import describe, find, rebuild, schema, search, status, studies, work
+from dicomnn.archive.sql import describe, disputed, find, rebuild, schema, search, status, studies, work
 from dicomnn.archive.sql.batch import Batch, clean_text
 from dicomnn.archive.sql.engine import WRITES, as_archive_error, make_engine
 from dicomnn.archive.sql.migrate import migrate
@@ -215,6 +216,10 @@ class SqlIndex(Index):
                   page: int = 500) -> Iterator[Conflict]:
         with _told_as_archive_error():
             yield from search.conflicts(self._engine, study=study, sop_instance=sop_instance, page=page)
+
+    def disputed(self) -> Iterator[Disputed]:
+        with _told_as_archive_error():
+            yield from disputed.disputed(self._engine)
 
     def study(self, study_instance_uid: str) -> Study | None:
         table = schema.study
