@@ -133,6 +133,8 @@ class _Converter:
             stop = end_of_value(self._view, start, length, vr, tag, encoding, self._budget)
             if stop > end:
                 raise DataSetMalformed(f"{tag_text(tag)} is longer than the item around it")
+            if tag == ITEM and stop > start:
+                raise DataSetMalformed(f"an item stands outside of a sequence at offset {position}")
             # Delimiters that some writers leave over are passed by, and group lengths, which would lie.
             if tag >> 16 != 0xFFFE and tag & 0xFFFF:
                 if tag in (PIXEL_REPRESENTATION, BITS_ALLOCATED) and stop - start == 2:

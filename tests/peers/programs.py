@@ -22,8 +22,8 @@ PATIENCE = 240
 
 
 def call(*command: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """A peer's program with both outputs joined; never waits longer than two minutes."""
-    return subprocess.run([str(part) for part in command], cwd=folder, text=True, timeout=120,
+    """A peer's program with both outputs joined; never waits longer than five minutes."""
+    return subprocess.run([str(part) for part in command], cwd=folder, text=True, timeout=290,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 

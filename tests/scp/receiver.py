@@ -11,6 +11,8 @@ from typing import Any
 
 from pydicom import Dataset
 from pynetdicom import build_context, evt
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.sop_class import register_uid, uid_to_service_class
 
 from tests.scp.peer import Got, Item, connected, entity, identifier
 
@@ -38,6 +40,9 @@ class Receiver:
         for sop_class, syntaxes in self.pairs:
             there = contexts.setdefault(sop_class, [])
             there += [syntaxes] if isinstance(syntaxes, str) else syntaxes
+        for uid in contexts:                   # pynetdicom serves only the classes that it knows
+            if uid_to_service_class(uid) is not StorageServiceClass:
+                register_uid(uid, "Class" + uid.replace(".", "_"), StorageServiceClass)
         self._lock = threading.Lock()
         self._server = entity("SINK").start_server(
             ("127.0.0.1", 0), block=False, contexts=[build_context(c, t) for c, t in contexts.items()],
@@ -81,9 +86,10 @@ class Receiver:
 
 # ------------------------------------------------------------------ asking
 def move(port: int, query: Dataset, *, to: str = "SINK", model: str = STUDY_MOVE, title: str = "ASKER",
+         timeout: float = 30.0,
          on_pending: Callable[[Any, int], None] = lambda assoc, number: None) -> Got:
     got = Got()
-    with connected(port, [build_context(model)], title=title) as assoc:
+    with connected(port, [build_context(model)], title=title, timeout=timeout) as assoc:
         assert assoc.is_established
         for status, failed in assoc.send_c_move(query, to, model, msg_id=77):
             if "Status" not in status:
