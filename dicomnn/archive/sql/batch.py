@@ -8,11 +8,26 @@ cost one update of its row and two processes cannot wait for each other in a cir
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, Update, bindparam, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Float,
+    Integer,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    case,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from dicomnn.archive.sql import schema
 from dicomnn.archive.sql.levels import own_attributes, patient_columns, series_columns, study_columns
@@ -29,6 +44,18 @@ _BY_UID = select(schema.instance).where(
         schema.instance.c.received_uid == bindparam("uid"))).with_for_update()
 _STUDY = select(schema.study).where(
     schema.study.c.study_instance_uid == bindparam("uid")).with_for_update()
+_ADD_STUDY = update(schema.study).where(
+    schema.study.c.study_instance_uid == bindparam("uid"),
+).values(**{name: schema.study.c[name] + bindparam(f"add_{name}") for name in _STUDY_SUMS},
+         last_touched=func.coalesce(bindparam("touched", type_=Float), schema.study.c.last_touched),
+         revision=schema.study.c.revision + bindparam("changed", type_=Integer),
+         report_due=or_(schema.study.c.report_due, bindparam("changed", type_=Integer) > 0),
+         report_claimed_until=case((bindparam("changed", type_=Integer) > 0, null()),
+                                   else_=schema.study.c.report_claimed_until))
+_ADD_PART = {table: update(table).where(
+    table.c.study_instance_uid == bindparam("study"), own == bindparam("key"),
+).values(instances=table.c.instances + bindparam("by")) for table, own in (
+    (schema.series, schema.series.c.series_instance_uid), (schema.patient, schema.patient.c.patient_key))}
 _SERIES = select(schema.series).where(
     schema.series.c.study_instance_uid == bindparam("study"),
     schema.series.c.series_instance_uid == bindparam("key")).with_for_update()
@@ -79,10 +106,35 @@ class _PartChange:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
-class Batch:
-    """See the module. ``grace``: seconds an object stays after its release."""
+class Known:
+    """Which attributes the rows of studies, series and patients have, so far as this process saw. Rows and
+    their attributes only ever grow, so what is known stays true; what is not costs a look. Thread-safe."""
 
-    def __init__(self, connection: Connection, *, shard: int, now: float, grace: float) -> None:
+    _MOST = 20_000
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, ...], frozenset[str]] = {}
+
+    def has(self, row: tuple[str, ...], names: Iterable[str]) -> bool:
+        """Whether the row is there and has a value for each name."""
+        known = self._names.get(row)
+        return known is not None and known.issuperset(names)
+
+    def learn(self, learned: Mapping[tuple[str, ...], frozenset[str]]) -> None:
+        """What a committed transaction left behind."""
+        if len(self._names) > self._MOST:
+            self._names = {}
+        self._names.update(learned)
+
+
+class Batch:
+    """See the module. ``grace``: seconds an object stays after its release. ``learned`` is for `Known`, once
+    this is committed."""
+
+    def __init__(self, connection: Connection, *, shard: int, now: float, grace: float,
+                 known: Known) -> None:
+        self._known = known
+        self.learned: dict[tuple[str, ...], frozenset[str]] = {}
         self.connection = connection
         self.now = now
         self.grace = grace
@@ -246,48 +298,58 @@ class Batch:
             self.connection.execute(insert(table), first)
 
     def _flush_study(self, uid: str, change: _StudyChange) -> None:
-        table = schema.study
-        present = self.connection.execute(_STUDY, {"uid": uid}).mappings().first()
-        if present is None:
-            if not change.changed and change.touched is None and not any(change.sums.values()):
+        table, row = schema.study, ("study", uid)
+        told = {**change.attributes, **change.identity}
+        if not self._known.has(row, told):
+            present = self.connection.execute(_STUDY, {"uid": uid}).mappings().first()
+            if present is None:
+                self._new_study(uid, change)
                 return
-            sums = {name: change.sums[name] for name in _STUDY_SUMS}
-            self.connection.execute(insert(table), {
-                "study_instance_uid": uid, **study_columns(change.attributes), **change.identity, **sums,
-                "revision": 1, "report_due": True,
-                "last_touched": change.touched if change.touched is not None else self.now})
+            there = present["attributes"] or {}
+            merged = {**change.attributes, **there}
+            new = study_columns(merged) if merged != there else {}
+            new.update({name: value for name, value in change.identity.items() if present[name] is None})
+            if new:
+                self.connection.execute(update(table).where(table.c.study_instance_uid == uid).values(**new))
+            known = {name for name in _IDENTITY if present[name] is not None}
+            self.learned[row] = frozenset(merged) | known | set(change.identity)
+        if change.changed or change.touched is not None or any(change.sums.values()):
+            self.connection.execute(_ADD_STUDY, {
+                "uid": uid, "touched": change.touched, "changed": int(change.changed),
+                **{f"add_{name}": change.sums[name] for name in _STUDY_SUMS}})
+
+    def _new_study(self, uid: str, change: _StudyChange) -> None:
+        if not change.changed and change.touched is None and not any(change.sums.values()):
             return
-        new: dict[str, Any] = {name: table.c[name] + value for name, value in change.sums.items() if value}
-        merged = {**change.attributes, **(present["attributes"] or {})}
-        if merged != (present["attributes"] or {}):
-            new.update(study_columns(merged))
-        new.update({name: value for name, value in change.identity.items() if present[name] is None})
-        if change.touched is not None:
-            new["last_touched"] = change.touched
-        if change.changed:
-            new.update(revision=table.c.revision + 1, report_due=True, report_claimed_until=None)
-        if new:
-            self.connection.execute(update(table).where(table.c.study_instance_uid == uid).values(**new))
+        sums = {name: change.sums[name] for name in _STUDY_SUMS}
+        self.connection.execute(insert(schema.study), {
+            "study_instance_uid": uid, **study_columns(change.attributes), **change.identity, **sums,
+            "revision": 1, "report_due": True,
+            "last_touched": change.touched if change.touched is not None else self.now})
+        self.learned["study", uid] = frozenset(change.attributes) | set(change.identity)
 
     def _flush_part(self, table: Table, reading: Select[Any], columns: Columns, study: str, key: str,
                     change: _PartChange) -> None:
         """The row of a series or patient: made when it is not there, else what is new is added to it."""
-        present = self.connection.execute(reading, {"study": study, "key": key}).mappings().first()
-        if present is None:
-            if change.instances:
-                self.connection.execute(insert(table), {
-                    **columns(change.attributes), "study_instance_uid": study,
-                    table.primary_key.columns.values()[1].name: key, "instances": change.instances})
-            return
-        new: dict[str, Any] = {}
+        row = (table.name, study, key)
+        of_study, own = table.primary_key.columns.values()
+        if not self._known.has(row, change.attributes):
+            present = self.connection.execute(reading, {"study": study, "key": key}).mappings().first()
+            if present is None:
+                if change.instances:
+                    self.connection.execute(insert(table), {
+                        **columns(change.attributes), "study_instance_uid": study, own.name: key,
+                        "instances": change.instances})
+                    self.learned[row] = frozenset(change.attributes)
+                return
+            there = present["attributes"] or {}
+            merged = {**change.attributes, **there}
+            if merged != there:
+                self.connection.execute(
+                    update(table).where(of_study == study, own == key).values(**columns(merged)))
+            self.learned[row] = frozenset(merged)
         if change.instances:
-            new["instances"] = table.c.instances + change.instances
-        merged = {**change.attributes, **(present["attributes"] or {})}
-        if merged != (present["attributes"] or {}):
-            new.update(columns(merged))
-        if new:
-            of_study, own = table.primary_key.columns.values()
-            self.connection.execute(update(table).where(of_study == study, own == key).values(**new))
+            self.connection.execute(_ADD_PART[table], {"study": study, "key": key, "by": change.instances})
 
     def _flush_association(self, token: str, studies: set[str]) -> None:
         table, links = schema.association, schema.association_study

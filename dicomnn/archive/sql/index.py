@@ -30,7 +30,7 @@ from dicomnn.archive.index import (
 )
 from dicomnn.archive.journal import Journal
 from dicomnn.archive.sql import describe, disputed, find, rebuild, schema, search, status, studies, work
-from dicomnn.archive.sql.batch import Batch, clean_text
+from dicomnn.archive.sql.batch import Batch, Known, clean_text
 from dicomnn.archive.sql.engine import WRITES, as_archive_error, make_engine
 from dicomnn.archive.sql.migrate import migrate
 from dicomnn.archive.sql.receive import receive
@@ -66,6 +66,7 @@ class SqlIndex(Index):
         self._journal, self._policy, self._grace = journal, policy, grace_seconds
         self._attempts, self._back_off = attempts, back_off
         self._clock = clock or time.time
+        self._known = Known()
         self._shard = secrets.randbelow(_SHARDS)
         self._engine = make_engine(url)
         with _told_as_archive_error():
@@ -85,7 +86,8 @@ class SqlIndex(Index):
                 with self._engine.connect().execution_options(**{WRITES: True}) as connection:
                     with connection.begin():
                         self.hook("index.begun")
-                        batch = Batch(connection, shard=self._shard, now=self._clock(), grace=self._grace)
+                        batch = Batch(connection, shard=self._shard, now=self._clock(), grace=self._grace,
+                                      known=self._known)
                         results = [piece(batch) for piece in pieces]
                         batch.flush()
                         self.hook("index.executed")
@@ -93,6 +95,7 @@ class SqlIndex(Index):
                             self._journal.append(batch.lines)
                         self.hook("journal.written")
                         self.hook("index.committing")
+                    self._known.learn(batch.learned)
                     self.hook("index.committed")
                 return results
             except (IntegrityError, OperationalError) as error:
