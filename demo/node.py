@@ -26,9 +26,10 @@ def free_port() -> int:
 
 
 class RunningNode:
-    """``dicomnn serve`` on a free loopback port, its archive and log in ``folder``."""
+    """``dicomnn serve`` on a free loopback port, its archive and log in ``folder``; ``more``: further lines
+    of its configuration."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: str = "") -> None:
         self.archive = folder / "archive"
         self.log = folder / "node.log"
         self.configuration = folder / "dicomnn.toml"
@@ -37,7 +38,7 @@ class RunningNode:
         self.configuration.write_text(
             f'[archive]\npath = "{self.archive}"\n\n'
             f'[node]\nbind = "{HOST}"\nport = {self.address.port}\nae_title = "{self.address.ae_title}"\n\n'
-            "[study]\nquiet_seconds = 2.0\n", encoding="utf-8")
+            f"[study]\nquiet_seconds = 2.0\n{more}", encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
 
     @property

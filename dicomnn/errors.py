@@ -241,3 +241,10 @@ class IdentifierInvalid(PeerError):
 
     code = "identifier-invalid"
     cure = "The peer must send a valid identifier for the query level."
+
+
+class TooManyMatches(PeerError):
+    """A query would have more answers than the node gives."""
+
+    code = "too-many-matches"
+    cure = "Narrow the query, for instance by date, or raise max_answers in [query]."

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import ipaddress
 import os
-import re
 import tomllib
 import types
 import typing
@@ -19,13 +17,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from dicomnn.codec.profile import Profile
-from dicomnn.errors import ConfigurationError, UsageError
-from dicomnn.flow.lift import MODELS, Window
-
-CONFLICT_POLICIES = ("never", "if-changed", "always")
-EFFORTS = ("fast", "default", "max")
-LEVELS = ("debug", "info", "warning", "error")
+from dicomnn.errors import ConfigurationError
+from scp.config_check import check
 
 
 @dataclass(frozen=True)
@@ -84,6 +77,16 @@ class StorageSection:
     command's UID with a warning (B007)."""
     minimum_free_bytes: int = 268435456
     """With less space than this left in the store, C-STORE is answered A700 (try again later)."""
+
+
+@dataclass(frozen=True)
+class QuerySection:
+    """[query] what C-FIND answers."""
+
+    max_answers: int = 50000
+    """A query with more matches is refused (A700), never cut silently; 0: no limit."""
+    coded_availability: str = "ONLINE"
+    """Instance Availability of what is stored coded: ONLINE, or NEARLINE where restoring is slow."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,24 @@ class PeerRule:
     """Calling AE title; * is any."""
     address: str = ""
     """IP address or network (10.1.2.0/24); empty: any."""
+    compress: str = ""
+    """What C-GET sends it images in, where it accepts that: 'jpeg-ls', 'jpeg-2000' or 'htj2k', without loss;
+    empty: uncompressed."""
+
+
+@dataclass(frozen=True)
+class DestinationRule:
+    """[[destinations]] a peer to which C-MOVE may send. It must know us too."""
+
+    ae_title: str = ""
+    """Its AE title: what the Move Destination of a request names."""
+    host: str = ""
+    """Its name or IP address."""
+    port: int = 104
+    """Its TCP port."""
+    compress: str = ""
+    """What it is sent images in, where it accepts that: 'jpeg-ls', 'jpeg-2000' or 'htj2k', without loss;
+    empty: uncompressed."""
 
 
 @dataclass(frozen=True)
@@ -169,12 +190,14 @@ class Config:
     archive: ArchiveSection = field(default_factory=ArchiveSection)
     node: NodeSection = field(default_factory=NodeSection)
     storage: StorageSection = field(default_factory=StorageSection)
+    query: QuerySection = field(default_factory=QuerySection)
     coding: CodingSection = field(default_factory=CodingSection)
     recode: RecodeSection = field(default_factory=RecodeSection)
     study: StudySection = field(default_factory=StudySection)
     log: LogSection = field(default_factory=LogSection)
     rules: tuple[Rule, ...] = ()
     peers: tuple[PeerRule, ...] = ()
+    destinations: tuple[DestinationRule, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -192,7 +215,7 @@ class Config:
         return check(dataclasses.replace(self, **{section: changed}))
 
 
-_LISTS: dict[str, type] = {"rules": Rule, "peers": PeerRule}
+_LISTS: dict[str, type] = {"rules": Rule, "peers": PeerRule, "destinations": DestinationRule}
 
 
 # ------------------------------------------------------------------ reading
@@ -292,78 +315,3 @@ def _from_text(text: str, hint: Any, name: str) -> Any:
         return hint(text)
     except (KeyError, ValueError) as error:
         raise ConfigurationError(f"'{text}' is no {hint.__name__}", subject=name) from error
-
-
-# ------------------------------------------------------------------ values that contradict themselves
-def check(config: Config) -> Config:
-    """The same configuration, or a ConfigurationError that names the key and what is allowed."""
-    node, storage, coding = config.node, config.storage, config.coding
-    _one_of(storage.on_conflict, CONFLICT_POLICIES, "storage.on_conflict")
-    _one_of(storage.conflict_status, ("refuse", "warn"), "storage.conflict_status")
-    _one_of(storage.on_identity_mismatch, ("refuse", "keep"), "storage.on_identity_mismatch")
-    _one_of(coding.effort, EFFORTS, "coding.effort")
-    _one_of(config.log.level, LEVELS, "log.level")
-    if not re.fullmatch(r"[ -\[\]-~]{1,16}", node.ae_title) or not node.ae_title.strip():
-        raise ConfigurationError("'node.ae_title' must be 1 to 16 printable ASCII characters")
-    if not 0 <= node.port <= 65535:
-        raise ConfigurationError(f"'node.port' must be 0 to 65535, not {node.port}")
-    if not 4096 <= node.max_pdu <= 1048576:
-        raise ConfigurationError("'node.max_pdu' must be 4096 to 1048576 bytes (0 would be unlimited)")
-    for name in ("max_associations", "max_associations_per_peer"):
-        if getattr(node, name) < 1:
-            raise ConfigurationError(f"'node.{name}' must be at least 1")
-    for name in ("acse_timeout", "dimse_timeout", "network_timeout"):
-        if getattr(node, name) <= 0:
-            raise ConfigurationError(f"'node.{name}' must be more than 0 seconds")
-    if coding.lease_seconds < 2:
-        raise ConfigurationError("'coding.lease_seconds' must be at least 2")
-    if coding.workers > 256:
-        raise ConfigurationError("'coding.workers' must be at most 256")
-    for where, profile in [("coding.profile", coding.profile), *(("profile in [[rules]]", rule.profile)
-                                                                  for rule in config.rules)]:
-        try:
-            Profile.parse(profile)
-        except UsageError as error:
-            raise ConfigurationError(f"'{where}': {error.message}") from error
-    for rule in config.rules:
-        _one_of(rule.effort, ("", *EFFORTS), "effort in [[rules]]")
-    _check_recode(config.recode)
-    for peer in config.peers:
-        if peer.address:
-            try:
-                ipaddress.ip_network(peer.address, strict=False)
-            except ValueError as error:
-                raise ConfigurationError(f"'address' in [[peers]]: {error}") from error
-    if not config.peers and not node.accept_any_peer and not _is_loopback(node.bind):
-        raise ConfigurationError(
-            f"listening on {node.bind} without a list of peers would let anybody store and read",
-            cure="List the allowed callers as [[peers]] (ae_title, address), or set "
-                 "accept_any_peer = true in [node].")
-    return config
-
-
-def _check_recode(recode: RecodeSection) -> None:
-    _one_of(recode.effort, ("", *EFFORTS), "recode.effort")
-    _one_of(recode.model, MODELS, "recode.model")
-    try:
-        Window.parse(recode.between)
-    except UsageError as error:
-        raise ConfigurationError(f"'recode.between': {error.message}") from error
-    if recode.after_days < 0:
-        raise ConfigurationError("'recode.after_days' must not be negative")
-    if recode.limit_per_night < 0:
-        raise ConfigurationError("'recode.limit_per_night' must not be negative; 0 is no limit")
-
-
-def _one_of(value: str, allowed: tuple[str, ...], key: str) -> None:
-    if value not in allowed:
-        raise ConfigurationError(f"'{key}' must be one of {', '.join(allowed)}, not '{value}'")
-
-
-def _is_loopback(address: str) -> bool:
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

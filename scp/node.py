@@ -10,19 +10,26 @@ from typing import Any
 
 import structlog
 from pynetdicom import AE
-from pynetdicom.dimse_primitives import C_GET
+from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
 from pynetdicom.presentation import PresentationContext
 
+from dicomnn.dicom.syntaxes import COMPRESSIONS
 from dicomnn.errors import ConfigurationError, DicomnnError
 from dicomnn.flow.ingest import Arrival, Ingest, Policy, ProfileRule
 from dicomnn.flow.lift import NightRule
 from dicomnn.flow.opening import Archive, Place, open_archive
 from dicomnn.flow.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicomnn.flow.query import Search
+from dicomnn.flow.redescribe import redescribe
 from dicomnn.flow.retrieve import Retrieval
 from scp import heartbeat
 from scp.config import Config
-from scp.dimse.accept import VERIFICATION, Limits, NodeAssociation, NodeServer, Peer, Service, request_handler
-from scp.dimse.retrieve import serve_get
+from scp.dimse.accept import Limits, NodeAssociation, NodeServer, Peer, Service, request_handler
+from scp.dimse.contexts import VERIFICATION
+from scp.dimse.destination import Destination
+from scp.dimse.find import Find, serve_find
+from scp.dimse.get import serve_get
+from scp.dimse.move import Mover, serve_move
 from scp.dimse.store import open_arrival, serve_store
 from scp.dimse.stream import StoreRequest
 from scp.pool import WorkerPool, WorkerSettings
@@ -31,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 HOUSEKEEPING_SECONDS = 0.5
 DRAIN_SECONDS = 5.0
+REDESCRIBE_PAUSE = 30.0
 
 
 def place_of(config: Config) -> Place:
@@ -73,6 +81,10 @@ def worker_settings(config: Config) -> WorkerSettings:
                           log_level=config.log.level, log_json=config.log.json)
 
 
+def _syntaxes(compress: str) -> tuple[str, ...]:
+    return (COMPRESSIONS[compress],) if compress else ()
+
+
 class Node:
     """One running node. `start` returns when peers can connect; `stop` when all is at rest."""
 
@@ -104,6 +116,12 @@ class Node:
             self.archive.index.forget_associations(self._owner)
             self._ingest = Ingest(self.archive, policy_of(self.config))
             self._retrieval = Retrieval(self.archive)
+            self._mover = Mover(self._retrieval, self.config.node.ae_title, self._limits, {
+                d.ae_title: Destination(d.ae_title, d.host, d.port, _syntaxes(d.compress))
+                for d in self.config.destinations})
+            query = self.config.query
+            self._find = Find(Search(self.archive, query.max_answers), self.config.node.ae_title,
+                              query.coded_availability)
             self._listen()
         except BaseException:
             self.archive.close()
@@ -113,6 +131,7 @@ class Node:
             self.workers = WorkerPool(worker_settings(self.config), self.config.worker_count)
             self.workers.start()
         self._spawn(self._housekeeping, "housekeeping")
+        self._spawn(self._redescribe, "redescribe")
         log.info("started", address=self.address, archive=str(self.config.folder),
                  workers=self.config.worker_count)
 
@@ -128,9 +147,9 @@ class Node:
         ae.network_timeout = node.network_timeout
         ae.add_supported_context(VERIFICATION)
         service = Service(
-            limits=Limits(node.max_pdu, node.max_associations, node.max_associations_per_peer,
-                          node.acse_timeout, node.dimse_timeout, node.network_timeout),
-            peers=tuple(Peer(p.ae_title, p.address or None) for p in self.config.peers) or (Peer(),),
+            limits=self._limits,
+            peers=tuple(Peer(p.ae_title, p.address or None, _syntaxes(p.compress))
+                        for p in self.config.peers) or (Peer(),),
             open_sink=self._open_sink, serve=self._serve,
             closed=self._association_closed)
         try:
@@ -148,6 +167,12 @@ class Node:
         thread = threading.Thread(target=target, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
+
+    @property
+    def _limits(self) -> Limits:
+        node = self.config.node
+        return Limits(node.max_pdu, node.max_associations, node.max_associations_per_peer, node.acse_timeout,
+                      node.dimse_timeout, node.network_timeout)
 
     @property
     def port(self) -> int:
@@ -213,8 +238,12 @@ class Node:
     def _serve(self, assoc: NodeAssociation, message: Any, context: PresentationContext) -> bool:
         if isinstance(message, StoreRequest):
             serve_store(self._ingest, assoc, message, context)
+        elif isinstance(message, C_FIND):
+            serve_find(self._find, assoc, message, context)
         elif isinstance(message, C_GET):
-            serve_get(self._retrieval, assoc, message, context)
+            serve_get(self._retrieval, assoc, message, context, assoc.peer.compress)
+        elif isinstance(message, C_MOVE):
+            serve_move(self._mover, assoc, message, context)
         else:
             return False        # C-ECHO is pynetdicom's own
         return True
@@ -231,6 +260,18 @@ class Node:
                     self._heartbeat()
             except Exception as error:  # noqa: BLE001 - tried again in a moment
                 log.error("housekeeping-failed", exc_info=error)
+
+    def _redescribe(self) -> None:
+        """What an older version indexed is read again, once, beside everything else."""
+        while not self._stopping.is_set():
+            try:
+                done = redescribe(self.archive, self._stopping.is_set)
+                if done:
+                    log.info("attributes-read-again", instances=done)
+                return
+            except Exception as error:  # noqa: BLE001 - tried again in a while
+                log.error("attributes-not-read", exc_info=error)
+                self._stopping.wait(REDESCRIBE_PAUSE)
 
     def _heartbeat(self) -> None:
         """For `dicomnn status` and `dicomnn recode`."""

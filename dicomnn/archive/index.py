@@ -10,13 +10,15 @@ answer was lost may have happened, so never delete an object because of `IndexFa
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from dicomnn.archive.records import (
     Conflict,
+    Disputed,
     Instance,
     Lift,
+    Located,
     Rebuilt,
     Receipt,
     Received,
@@ -27,6 +29,7 @@ from dicomnn.archive.records import (
     Work,
 )
 from dicomnn.archive.states import State
+from dicomnn.conditions import Condition
 
 if TYPE_CHECKING:
     from dicomnn.archive.journal import Journal
@@ -156,6 +159,10 @@ class Index(ABC):
                   page: int = 500) -> Iterator[Conflict]: ...
 
     @abstractmethod
+    def disputed(self) -> Iterator[Disputed]:
+        """Studies of several patients, and series in several studies; looks through all of them."""
+
+    @abstractmethod
     def study(self, study_instance_uid: str) -> Study | None: ...
 
     @abstractmethod
@@ -164,6 +171,35 @@ class Index(ABC):
 
     @abstractmethod
     def status(self, rate_seconds: float = 300.0) -> Status: ...
+
+    @abstractmethod
+    def find(self, level: str, conditions: Sequence[Condition], *, wanted: Iterable[str] = (),
+             page: int = 500) -> Iterator[dict[str, Any]]:
+        """What meets all conditions at ``level`` ('patient', 'study', 'series', 'instance'): a row for each,
+        attributes by name, in order of their UIDs (patients: of their IDs; instances: of arrival).
+
+        A row has what its level and, where ``wanted`` or a condition names one of them, those above
+        know. ``wanted``: also numbers and lists that are counted (number_of_..., modalities_in_study,
+        sop_classes_in_study; as lists and integers), and 'coded'. What lies below the level is a ValueError.
+        Raises `IdentifierInvalid` when a list of values is too long for one statement."""
+
+    @abstractmethod
+    def locate(self, conditions: Sequence[Condition], *, page: int = 5000) -> Iterator[Located]:
+        """The instances that meet all conditions, in order of arrival: `find` for many of them."""
+
+    @abstractmethod
+    def more_than(self, level: str, conditions: Sequence[Condition], limit: int) -> bool:
+        """Whether `find` would give more than ``limit`` rows; it does not look further than that."""
+
+    # ---------------------------------------------------------------- attributes that are read again
+    @abstractmethod
+    def outdated(self, version: int, limit: int = 100) -> list[Instance]:
+        """Instances whose attributes were read by an older reader than ``version``, tombstones too."""
+
+    @abstractmethod
+    def describe(self, instance: Instance, attributes: Mapping[str, Any] | None, version: int) -> bool:
+        """What an instance's object says, read anew; None: as it is known. What it tells of its study,
+        series and patient fills what is unknown of them. False: it has other content now, or was read."""
 
     # ---------------------------------------------------------------- stable studies and reports
     @abstractmethod

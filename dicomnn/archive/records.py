@@ -15,9 +15,9 @@ class Received:
 
     digest: of the data set (what duplicates are judged by and restoring is checked against);
     object_sha256, object_size: of the stored file, preamble and File Meta included.
-    attributes: snake_case DICOM keywords to str, int or None; those in ``sql/schema.py`` become
-    columns (patient_id, patient_name, study_date, study_time, accession_number, study_description,
-    modality, series_number, series_description, instance_number), all are kept as JSON.
+    attributes: snake_case DICOM keywords to str, int, None or, for a sequence, the list of its items;
+    all are kept as JSON, and those of ``sql/levels.py`` can be searched.
+    described: the version of whoever read them, at least 1 (see `Index.outdated`).
     kept_reason: judged at once, no worker will see it. association: from `association_opened`.
     """
 
@@ -30,7 +30,8 @@ class Received:
     study_instance_uid: str = ""
     series_instance_uid: str = ""
     transfer_syntax_uid: str = ""
-    attributes: Mapping[str, str | int | float | None] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    described: int = 1
     facts: Mapping[str, Any] = field(default_factory=dict)
     profile: str = "lossless"
     kept_reason: str | None = None
@@ -113,6 +114,16 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Located:
+    """As much of an instance as sending it needs to be planned; small, because there may be a million."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    coded: bool
+
+
+@dataclass(frozen=True)
 class Work:
     """A leased instance. ``token`` is what every later call is compared with."""
 
@@ -188,6 +199,16 @@ class Conflict:
     peer_address: str
     received_at: float
     attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Disputed:
+    """What objects disagree about. kind 'patients': a study (``uid``) whose objects name several, by Patient
+    ID, or by a backslash and the name where there is none; 'studies': a series that is in several."""
+
+    kind: str
+    uid: str
+    named: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SCHEMA = "dicomnn.status/1"
 POLL_SECONDS = 0.5
 MOST_PROBLEMS = 20
+_CONFLICTS = {"uid": "other content came under {}", "patients": "study {} names several patients",
+              "studies": "series {} is in several studies"}
 
 
 @click.command("status")
@@ -28,10 +30,12 @@ MOST_PROBLEMS = 20
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="The node's TOML file.")
 @click.option("--wait-idle", type=float, metavar="SECONDS",
               help="Come back when no work is left; exit 1 when that takes longer than SECONDS.")
+@click.option("--conflicts", "with_conflicts", is_flag=True,
+              help="Also list UIDs that were taken, and studies and series that objects disagree about.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.pass_context
 def command(context: click.Context, archive: Path | None, config_path: Path | None, wait_idle: float | None,
-            as_json: bool) -> None:
+            with_conflicts: bool, as_json: bool) -> None:
     """Backlog, rate, sizes, what was kept and why, failures and conflicts of an archive."""
     from dicomnn.flow.opening import open_archive
     from scp.config import load
@@ -48,6 +52,8 @@ def command(context: click.Context, archive: Path | None, config_path: Path | No
         if wait_idle is not None:
             idle = _wait(opened, wait_idle, quiet=as_json)
         facts = gather(opened, Path(place.folder), config.recode)
+        if with_conflicts:
+            facts["conflict_list"] = conflicts(opened)
     click.echo(json.dumps(facts) if as_json else text(facts))
     if not idle:
         click.echo(f"dicomnn: work is left after {wait_idle:g} s.", err=True)
@@ -117,6 +123,17 @@ def _below(archive: Archive, status: Status, rule: RecodeSection) -> int | None:
                if lift.means(Tried(effort, model)))
 
 
+def conflicts(archive: Archive) -> list[dict[str, Any]]:
+    """Every conflict: kind 'uid' (other content came under it), 'patients' (a study's objects name several),
+    'studies' (a series is in several); ``named`` are digests, patients, studies."""
+    taken: dict[str, list[str]] = {}
+    for conflict in archive.index.conflicts():
+        taken.setdefault(conflict.sop_instance_uid, []).append(conflict.digest)
+    listed = [{"kind": "uid", "uid": uid, "named": digests} for uid, digests in taken.items()]
+    return listed + [{"kind": found.kind, "uid": found.uid, "named": list(found.named)}
+                     for found in archive.index.disputed()]
+
+
 def _ratio(before: int, after: int) -> float | None:
     return round(before / after, 4) if before and after else None
 
@@ -146,6 +163,8 @@ def text(facts: dict[str, Any]) -> str:
     lines.append(f"failures    {given_up} given up, {facts['retrying']} to be tried again")
     lines += [f"            {count:>7} {code}" for code, count in facts["failures"].items()]
     lines += [f"            {p['sop_instance_uid']}: {p['detail']}" for p in facts["failed"]]
+    lines += [f"conflict    {_CONFLICTS[found['kind']].format(found['uid'])}: {', '.join(found['named'])}"
+              for found in facts.get("conflict_list", ())]
     return "\n".join(lines)
 
 

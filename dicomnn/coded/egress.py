@@ -1,34 +1,29 @@
 """An ordinary DICOM object as the data set bytes of a peer's transfer syntax.
 
 Whoever takes the received syntax gets the bytes as they are. Only for a peer that lacks it the data set is
-read and written anew by pydicom, which keeps every value but not every byte (undefined lengths, retired
-group lengths and the order of doubtful elements may change). Bytes that DICOM does not type (UN) keep
-their order.
+written anew: element headers in the other encoding, values as they are, compressed pixels decoded
+(`dicom/reencode.py`, `dicom/decompress.py`) or, where that was asked for, compressed (`transcode.py`).
 """
 
 from __future__ import annotations
 
-import io
+import struct
 import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-import pydicom
-from pydicom.dataelem import DataElement
-from pydicom.filebase import DicomIO
-from pydicom.filewriter import write_dataset
-
 from dicomnn.coded.mapping import CHUNK, Mapping
-from dicomnn.dicom.scan import Layout, scan
+from dicomnn.dicom.attributes import read_image_pixel
+from dicomnn.dicom.reencode import Overrides, reencoded
+from dicomnn.dicom.scan import PIXEL_DATA, Buffer, Layout, scan
 from dicomnn.dicom.syntaxes import EXPLICIT_LITTLE, IMPLICIT_LITTLE, syntax
-from dicomnn.errors import DataSetMalformed, FrameUndecodable, UsageError
+from dicomnn.errors import DataSetMalformed, DicomError, FrameUndecodable, UsageError
 
 WRITABLE = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
 INFLATED_LIMIT = 2 << 30
 INFLATED_RATIO = 200
-_WORDS = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
-_ENCAPSULATION = (0x7FE00001, 0x7FE00002, 0x7FE00003)
+PHOTOMETRIC, PLANAR = 0x00280004, 0x00280006
+_ENCAPSULATION = (0x7FE00000, 0x7FE00001, 0x7FE00002, 0x7FE00003)
 
 
 def offered(transfer_syntax: str) -> tuple[str, ...]:
@@ -58,35 +53,42 @@ def write_as(source: Path, target: BinaryIO, transfer_syntax: str) -> None:
                 f"{syntax(transfer_syntax).name}",
                 subject=str(source),
             )
-        target.write(_converted(mapping.buffer, layout, transfer_syntax, str(source)))
+        target.write(uncompressed(mapping.buffer, layout, transfer_syntax, str(source)))
 
 
-def _converted(buffer: memoryview, layout: Layout, wanted: str, subject: str) -> bytes:
-    kind = syntax(layout.transfer_syntax)
-    raw = bytes(buffer[layout.dataset_start :])
-    if kind.deflated:
-        raw = inflate(raw)
-        if wanted == EXPLICIT_LITTLE:
-            return raw
+def uncompressed(buffer: Buffer, layout: Layout, wanted: str, subject: str) -> bytes:
+    """The data set in one of the two native little endian syntaxes.
+
+    Raises FrameUndecodable and DataSetMalformed.
+    """
     try:
-        dataset = pydicom.filereader.read_dataset(
-            io.BytesIO(raw), is_implicit_VR=not kind.explicit, is_little_endian=kind.little_endian
-        )
-        dataset.file_meta = pydicom.dataset.FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(kind.uid)
-        dataset.set_original_encoding(not kind.explicit, kind.little_endian, dataset._character_set)
-    except Exception as error:  # pydicom raises many types on bad input
-        raise DataSetMalformed(f"pydicom cannot read the data set ({error})", subject=subject) from error
-    if kind.encapsulated and "PixelData" in dataset:
-        _decompress(dataset, subject)
-    try:
-        if not kind.little_endian:
-            _little_endian(dataset)
-        return _written(dataset, wanted)
-    except Exception as error:
-        raise DataSetMalformed(
-            f"pydicom cannot write the data set in {syntax(wanted).name} ({error})", subject=subject
-        ) from error
+        if syntax(layout.transfer_syntax).deflated:
+            buffer = inflate(bytes(memoryview(buffer)[layout.dataset_start :]))
+            if wanted == EXPLICIT_LITTLE:
+                return buffer
+            layout = scan(buffer, transfer_syntax=EXPLICIT_LITTLE)
+        return reencoded(buffer, layout, explicit=wanted == EXPLICIT_LITTLE, decode=_decoded)
+    except FrameUndecodable as error:
+        error.cure = "Ask for it in the syntax in which it was received."
+        raise error.about(subject) from error.__cause__
+    except DicomError as error:
+        raise error.about(subject) from error.__cause__
+
+
+def _decoded(buffer: Buffer, layout: Layout) -> Overrides:
+    from dicomnn.dicom.decompress import native  # its decoders are heavy, native objects need none
+
+    image = read_image_pixel(buffer, layout)
+    if image is None:
+        raise FrameUndecodable("there is no Image Pixel module")
+    pixels = native(buffer, layout, image)
+    changed: dict[int, tuple[str, bytes] | None] = {tag: None for tag in _ENCAPSULATION}
+    changed[PIXEL_DATA] = (pixels.vr, pixels.value)
+    if pixels.photometric_interpretation != image.photometric_interpretation:
+        changed[PHOTOMETRIC] = ("CS", pixels.photometric_interpretation.encode("ascii"))
+    if pixels.samples > 1 and image.planar_configuration != 0:
+        changed[PLANAR] = ("US", struct.pack("<H", 0))
+    return changed
 
 
 def inflate(raw: bytes) -> bytes:
@@ -110,39 +112,3 @@ def inflate(raw: bytes) -> bytes:
     if not stream.eof:
         raise DataSetMalformed("the deflated data set ends early")
     return b"".join(parts)
-
-
-def _decompress(dataset: pydicom.Dataset, subject: str) -> None:
-    try:
-        dataset.decompress(as_rgb=False, generate_instance_uid=False)
-    except Exception as error:  # plugins raise what they like
-        raise FrameUndecodable(
-            f"the pixel data cannot be decompressed ({error})",
-            subject=subject,
-            cure="Ask for it in the syntax in which it was received.",
-        ) from error
-    for tag in _ENCAPSULATION:
-        if tag in dataset:
-            del dataset[tag]
-
-
-def _little_endian(dataset: pydicom.Dataset) -> None:
-    """Swap what pydicom keeps as bytes; everything that it decodes it will write in the right order."""
-    for element in dataset.iterall():
-        size = _WORDS.get(element.VR)
-        if size is not None and isinstance(element.value, bytes):
-            _swap(element, size)
-
-
-def _swap(element: DataElement, size: int) -> None:
-    whole = len(element.value) // size * size
-    words = np.frombuffer(element.value, dtype=f"<u{size}", count=whole // size)
-    element.value = words.byteswap().tobytes() + element.value[whole:]
-
-
-def _written(dataset: pydicom.Dataset, wanted: str) -> bytes:
-    buffer = io.BytesIO()
-    writer = DicomIO(buffer)
-    writer.is_little_endian, writer.is_implicit_VR = True, wanted == IMPLICIT_LITTLE
-    write_dataset(writer, dataset)
-    return buffer.getvalue()

@@ -7,29 +7,34 @@ replacement characters, a wrong number gives None, never an error. The stored by
 from __future__ import annotations
 
 import struct
-import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydicom.charset import convert_encodings, decode_bytes
-
+from dicomnn.dicom.character_sets import decoded_text, python_encodings
+from dicomnn.dicom.query_keys import KEYS, Key
 from dicomnn.dicom.scan import Buffer, Layout, value_of
-from dicomnn.dicom.walk import UNDEFINED, Budget, Element, Encoding, walk
+from dicomnn.dicom.walk import ITEM_END, UNDEFINED, Budget, Element, Encoding, walk
 from dicomnn.errors import DicomError
 
+VERSION = 2  # of what `read_attributes` reads: raised with each attribute that is added
 TEXT_LIMIT = 1024  # bytes of one value; the longest indexed VR (LO, 64 characters) needs far less
 NUMBER_LIMIT = 64
+CHARACTER_SET = 0x00080005
 SHARED_GROUPS, PIXEL_VALUE_TRANSFORMATION, FRAME_VOI_LUT = 0x52009229, 0x00289145, 0x00289132
 NESTED_LIMIT = 1 << 20
-RESET_BY = {0x09, 0x0A, 0x0C, 0x0D, 0x3D, 0x5C, 0x5E}  # code extensions end there (PS3.5 6.1.2.5.3)
+ITEMS_LIMIT = 32  # items of one sequence
 UNREADABLE = -1  # NumberOfFrames that is there but no number
+
+Items = tuple[Mapping[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Attributes:
     """Decoded values without padding; None when absent or empty. Several values keep their backslashes.
 
-    Dates and times are as written (PS3.5 6.2). Numbers are the first value, None when unreadable.
+    Dates and times are as written (PS3.5 6.2). Numbers are the first value, None when unreadable. Sequences
+    hold their items' attributes that `query_keys` names.
     """
 
     specific_character_set: str | None = None
@@ -72,6 +77,40 @@ class Attributes:
     number_of_frames: int | None = None
     rows: int | None = None
     columns: int | None = None
+    patient_birth_time: str | None = None
+    other_patient_ids: str | None = None
+    other_patient_names: str | None = None
+    ethnic_group: str | None = None
+    patient_comments: str | None = None
+    name_of_physicians_reading_study: str | None = None
+    admitting_diagnoses_description: str | None = None
+    patient_age: str | None = None
+    patient_size: str | None = None
+    patient_weight: str | None = None
+    occupation: str | None = None
+    additional_patient_history: str | None = None
+    laterality: str | None = None
+    performing_physician_name: str | None = None
+    operators_name: str | None = None
+    institutional_department_name: str | None = None
+    performed_procedure_step_start_date: str | None = None
+    performed_procedure_step_start_time: str | None = None
+    performed_procedure_step_id: str | None = None
+    performed_procedure_step_description: str | None = None
+    image_comments: str | None = None
+    content_label: str | None = None
+    content_description: str | None = None
+    completion_flag: str | None = None
+    verification_flag: str | None = None
+    procedure_code_sequence: Items = ()
+    request_attributes_sequence: Items = ()
+    concept_name_code_sequence: Items = ()
+
+    def known(self) -> dict[str, Any]:
+        """What there is, by name; what is absent or empty is left out. Plain data."""
+        there = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: list(map(dict, value)) if isinstance(value, tuple) else value
+                for name, value in there.items() if value not in (None, ())}
 
 
 @dataclass(frozen=True)
@@ -113,13 +152,24 @@ _TEXT = {
     "modality": 0x00080060, "slice_thickness": 0x00180050,
     "timezone_offset_from_utc": 0x00080201, "patient_birth_date": 0x00100030, "patient_sex": 0x00100040,
     "body_part_examined": 0x00180015, "study_instance_uid": 0x0020000D, "series_instance_uid": 0x0020000E,
+    "patient_birth_time": 0x00100032, "patient_age": 0x00101010, "patient_size": 0x00101020,
+    "patient_weight": 0x00101030, "laterality": 0x00200060, "content_label": 0x00700080,
+    "completion_flag": 0x0040A491, "verification_flag": 0x0040A493,
+    "performed_procedure_step_start_date": 0x00400244, "performed_procedure_step_start_time": 0x00400245,
 }
 _LOCAL_TEXT = {  # depends on Specific Character Set (PS3.5 6.1.2.2)
     "manufacturer": 0x00080070, "institution_name": 0x00080080, "referring_physician_name": 0x00080090,
     "station_name": 0x00081010, "study_description": 0x00081030, "series_description": 0x0008103E,
     "manufacturer_model_name": 0x00081090, "patient_name": 0x00100010, "patient_id": 0x00100020,
     "issuer_of_patient_id": 0x00100021, "convolution_kernel": 0x00181210, "protocol_name": 0x00181030,
-    "study_id": 0x00200010, "accession_number": 0x00080050,
+    "study_id": 0x00200010, "accession_number": 0x00080050, "other_patient_ids": 0x00101000,
+    "other_patient_names": 0x00101001, "ethnic_group": 0x00102160, "patient_comments": 0x00104000,
+    "name_of_physicians_reading_study": 0x00081060, "admitting_diagnoses_description": 0x00081080,
+    "occupation": 0x00102180, "additional_patient_history": 0x001021B0,
+    "performing_physician_name": 0x00081050, "operators_name": 0x00081070,
+    "institutional_department_name": 0x00081040, "performed_procedure_step_id": 0x00400253,
+    "performed_procedure_step_description": 0x00400254, "image_comments": 0x00204000,
+    "content_description": 0x00700081,
 }
 _INTEGER = {
     "series_number": 0x00200011, "acquisition_number": 0x00200012, "instance_number": 0x00200013,
@@ -130,6 +180,7 @@ _UNSIGNED = {
     "bits_stored": 0x00280101, "high_bit": 0x00280102, "pixel_representation": 0x00280103,
     "planar_configuration": 0x00280006,
 }
+_SEQUENCES = tuple(key for key in KEYS.values() if key.items)
 
 
 def read_attributes(buffer: Buffer, layout: Layout) -> Attributes:
@@ -139,7 +190,18 @@ def read_attributes(buffer: Buffer, layout: Layout) -> Attributes:
     values |= {name: reader.text(tag, local=True) for name, tag in _LOCAL_TEXT.items()}
     values |= {name: reader.integer(tag) for name, tag in _INTEGER.items()}
     values |= {name: reader.unsigned(_UNSIGNED[name]) for name in ("rows", "columns")}
+    values |= {key.attribute: _items(reader, key) for key in _SEQUENCES}
     return Attributes(**values)
+
+
+def _items(reader: _Reader, key: Key) -> Items:
+    """The named attributes of a sequence's items; items without any are left out."""
+    found = []
+    for item in reader.items(key.tag):
+        texts = {inner.attribute: item.text(inner.tag, local=True) for inner in key.items}
+        if values := {name: text for name, text in texts.items() if text is not None}:
+            found.append(values)
+    return tuple(found)
 
 
 def read_image_pixel(buffer: Buffer, layout: Layout) -> ImagePixel | None:
@@ -234,35 +296,39 @@ class _Reader:
 
     def first_item(self, tag: int) -> _Reader | None:
         """The first item of a sequence, None when there is none that can be read."""
+        return next(self.items(tag), None)
+
+    def items(self, tag: int) -> Iterator[_Reader]:
+        """The items of a sequence within its first megabyte, up to one that cannot be read."""
         found = self.by_tag.get(tag)
         if not found:
-            return None
+            return
         raw = self.view[found[0].value_start:min(found[0].end, found[0].value_start + NESTED_LIMIT)]
-        order = "<" if self.encoding.little_endian else ">"
-        if len(raw) < 16 or struct.unpack_from(order + "HH", raw) != (0xFFFE, 0xE000):
-            return None
-        length = struct.unpack_from(order + "L", raw, 4)[0]
-        content = raw[8:] if length == UNDEFINED else raw[8:8 + length]
-        try:
-            elements, _, _ = walk(content, 0, self.encoding, Budget())
-        except DicomError:
-            return None
-        return _Reader(content, elements, self.encoding)
+        order, position = "<" if self.encoding.little_endian else ">", 0
+        for _ in range(ITEMS_LIMIT):
+            if (len(raw) < position + 16
+                    or struct.unpack_from(order + "HH", raw, position) != (0xFFFE, 0xE000)):
+                return
+            length = struct.unpack_from(order + "L", raw, position + 4)[0]
+            content = raw[position + 8:] if length == UNDEFINED else raw[position + 8:position + 8 + length]
+            try:
+                elements, end, _ = walk(content, 0, self.encoding, Budget())
+            except DicomError:
+                return
+            if length == UNDEFINED:
+                last = next((number for number, e in enumerate(elements) if e.tag == ITEM_END), None)
+                if last is not None:
+                    elements, end = elements[:last], elements[last].end
+            inner = _Reader(content, elements, self.encoding)
+            if CHARACTER_SET not in inner.by_tag:
+                inner._encodings = self._character_sets()   # as the data set around it (PS3.3 C.12.1.1.2)
+            yield inner
+            position += 8 + (end if length == UNDEFINED else length)
+
+    def _character_sets(self) -> list[str]:
+        if self._encodings is None:
+            self._encodings = python_encodings((self.text(CHARACTER_SET) or "").split("\\"))
+        return self._encodings
 
     def _decoded(self, raw: bytes) -> str:
-        if self._encodings is None:
-            named = (self.text(0x00080005) or "").split("\\")
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                try:
-                    self._encodings = list(convert_encodings([name.strip() for name in named]))
-                except Exception:  # an unknown term is no reason to lose the rest of the name
-                    self._encodings = ["ascii"]
-        if b"\x1b" not in raw:
-            return raw.decode(self._encodings[0], "replace")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                return str(decode_bytes(raw, self._encodings, RESET_BY))
-            except Exception:  # whatever code extensions hold, the index gets some text
-                return raw.decode("ascii", "replace")
+        return decoded_text(raw, self._character_sets())

@@ -13,7 +13,17 @@ START_MARKERS: dict[str, tuple[bytes, ...]] = {
     "jpeg-xl": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
 }
 
+_FAMILIES = {"jpeg-lossless": ("50", "51", "53", "55", "57", "70"), "jpeg-ls": ("80", "81"),
+             "jpeg-2000": ("90", "91", "92", "93", "201", "202", "203"), "jpeg-xl": ("110", "111", "112")}
+_MARKERS_OF = {f"1.2.840.10008.1.2.4.{number}": START_MARKERS[family]
+               for family, numbers in _FAMILIES.items() for number in numbers}
+
 _FRAME_MARKERS = frozenset({0xF7, *range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # SOF of any process
+
+
+def start_markers(transfer_syntax: str) -> tuple[bytes, ...]:
+    """What a compressed frame of this transfer syntax may begin with; none are known for others."""
+    return _MARKERS_OF.get(transfer_syntax, ())
 
 
 @dataclass(frozen=True)
@@ -32,10 +42,24 @@ def jpeg(data: bytes, *, jpeg_ls: bool) -> Stream:
 
     Raises FrameUndecodable for another process, a point transform or a near-lossless parameter.
     """
+    stream, process, body = jpeg_header(data)
+    if process != (0xF7 if jpeg_ls else 0xC3):
+        raise FrameUndecodable(f"the frame is of JPEG process FF{process:02X}, not of that which its "
+                               "transfer syntax names")
+    _require_lossless_scan(body, jpeg_ls)
+    return stream
+
+
+def jpeg_header(data: bytes) -> tuple[Stream, int, bytes]:
+    """What any JPEG stream says of itself before its first scan: the frame, the marker of its process (the
+    second byte of SOFn), and the scan's header.
+
+    Raises FrameUndecodable.
+    """
     if data[:2] != b"\xff\xd8":
         raise FrameUndecodable("the frame does not begin with a JPEG marker")
-    wanted = 0xF7 if jpeg_ls else 0xC3
-    position, found = 2, None
+    position, process = 2, 0
+    found: Stream | None = None
     while position + 4 <= len(data):
         if data[position] != 0xFF:
             raise FrameUndecodable(f"no marker where one is due, at byte {position}")
@@ -46,16 +70,14 @@ def jpeg(data: bytes, *, jpeg_ls: bool) -> Stream:
         length = struct.unpack_from(">H", data, position + 2)[0]
         body = data[position + 4:position + 2 + length]
         if marker in _FRAME_MARKERS:
-            if marker != wanted or len(body) < 6:
-                raise FrameUndecodable(f"the frame is of JPEG process FF{marker:02X}, not of that which its "
-                                       "transfer syntax names")
+            if len(body) < 6:
+                raise FrameUndecodable("the frame's header is cut off")
             precision, rows, columns, components = struct.unpack_from(">BHHB", body)
-            found = Stream(rows, columns, components, precision)
+            found, process = Stream(rows, columns, components, precision), marker
         if marker == 0xDA:
             if found is None:
                 break
-            _require_lossless_scan(body, jpeg_ls)
-            return found
+            return found, process, body
         position += 2 + length
     raise FrameUndecodable("the frame ends before its first scan")
 
@@ -76,6 +98,14 @@ def jpeg_2000(data: bytes) -> Stream:
 
     Raises FrameUndecodable for the irreversible wavelet.
     """
+    stream, reversible = jpeg_2000_header(data)
+    if not reversible:
+        raise FrameUndecodable("the frame uses the irreversible wavelet, its syntax is lossless")
+    return stream
+
+
+def jpeg_2000_header(data: bytes) -> tuple[Stream, bool]:
+    """The same of any codestream, and whether its wavelet is the reversible one. Raises FrameUndecodable."""
     start = data.find(b"\xff\x4f\xff\x51")
     if start < 0 or start + 46 > len(data):
         raise FrameUndecodable("the frame holds no JPEG 2000 codestream")
@@ -86,9 +116,9 @@ def jpeg_2000(data: bytes) -> Stream:
     while position + 4 <= len(data):
         marker, length = struct.unpack_from(">HH", data, position)
         if marker == 0xFF52:
-            if position + 14 > len(data) or data[position + 13] != 1:
-                raise FrameUndecodable("the frame uses the irreversible wavelet, its syntax is lossless")
-            return stream
+            if position + 14 > len(data):
+                break
+            return stream, data[position + 13] == 1
         if marker < 0xFF00 or marker == 0xFF90:
             break
         position += 2 + length

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dicomnn.dicom.attributes import ImagePixel
-from dicomnn.dicom.codestreams import START_MARKERS
+from dicomnn.dicom.codestreams import start_markers
 from dicomnn.dicom.frame_decoders import decode_frame
 from dicomnn.dicom.scan import Buffer, Layout, value_of
 from dicomnn.dicom.syntaxes import syntax
@@ -65,7 +65,7 @@ def frame_spans(buffer: Buffer, layout: Layout, frames: int) -> list[Spans]:
         return [filled]
     if len(filled) == frames:
         return [[span] for span in filled]
-    starts = START_MARKERS.get(syntax(layout.transfer_syntax).decoder or "", ())
+    starts = start_markers(layout.transfer_syntax)
     grouped: list[Spans] = []
     for start, end in filled:
         if bytes(view[start:start + 12]).startswith(starts) if starts else False:

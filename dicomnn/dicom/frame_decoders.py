@@ -109,22 +109,26 @@ def _jpeg_xl(data: bytes, image: ImagePixel) -> tuple[Stream, np.ndarray]:
 
 def _rle(data: bytes, rows: int, columns: int, word_bytes: int) -> np.ndarray:
     """RLE: a segment per byte of the word, most significant first (PS3.5 annex G)."""
+    planes = np.ascontiguousarray(rle_planes(data, word_bytes, rows * columns)[:, ::-1])
+    return planes.reshape(-1).view("<u2" if word_bytes == 2 else "u1").astype(
+        np.uint16 if word_bytes == 2 else np.uint8, copy=False).reshape(rows, columns)
+
+
+def rle_planes(data: bytes, segments: int, size: int) -> np.ndarray:
+    """The segments of an RLE frame as columns: (size, segments) of uint8. Raises FrameUndecodable."""
     if len(data) < 64:
         raise FrameUndecodable("the RLE header is cut off")
     count, *offsets = struct.unpack_from("<16L", data)
-    if count != word_bytes:
-        raise FrameUndecodable(f"the RLE header names {count} segments, {word_bytes} are due")
+    if count != segments or count > 15:
+        raise FrameUndecodable(f"the RLE header names {count} segments, {segments} are due")
     ends = [*offsets[1:count], len(data)]
     if offsets[0] < 64 or any(not start < end <= len(data)
                               for start, end in zip(offsets[:count], ends, strict=True)):
         raise FrameUndecodable("the RLE header's offsets do not fit the frame")
-    pixels = rows * columns
-    planes = np.empty((pixels, word_bytes), dtype=np.uint8)
+    planes = np.empty((size, segments), dtype=np.uint8)
     for number, (start, end) in enumerate(zip(offsets[:count], ends, strict=True)):
-        plane = np.frombuffer(_unpacked(data[start:end], pixels, number), dtype=np.uint8, count=pixels)
-        planes[:, word_bytes - 1 - number] = plane
-    return planes.reshape(-1).view("<u2" if word_bytes == 2 else "u1").astype(
-        np.uint16 if word_bytes == 2 else np.uint8, copy=False).reshape(rows, columns)
+        planes[:, number] = np.frombuffer(_unpacked(data[start:end], size, number), np.uint8, size)
+    return planes
 
 
 def _unpacked(segment: bytes, size: int, number: int) -> bytes:

@@ -9,6 +9,9 @@ EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 RLE = "1.2.840.10008.1.2.5"
+JPEG_LS, JPEG_2000, HTJ2K = (f"1.2.840.10008.1.2.4.{number}" for number in (80, 90, 201))
+COMPRESSIONS = {"jpeg-ls": JPEG_LS, "jpeg-2000": JPEG_2000, "htj2k": HTJ2K}
+"""Lossless ones that images can leave in on request, by their names in the configuration."""
 
 
 @dataclass(frozen=True)

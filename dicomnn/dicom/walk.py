@@ -169,6 +169,24 @@ def walk(view: memoryview, start: int, encoding: Encoding, budget: Budget, *,
     return elements, position, None
 
 
+def end_of_value(view: memoryview, value_start: int, length: int, vr: str | None, tag: int,
+                 encoding: Encoding, budget: Budget) -> int:
+    """Where a value of any kind ends, delimiters included. Raises DataSetMalformed where it does not."""
+    try:
+        end = _end_of_value(view, value_start, length, vr, tag, encoding, budget)
+    except _Fault as fault:
+        raise DataSetMalformed(f"{tag_text(tag)}: {fault}") from fault
+    if end > len(view):
+        raise DataSetMalformed(f"{tag_text(tag)} says {length} bytes, {len(view) - value_start} are there")
+    return end
+
+
+def encoding_inside(view: memoryview, value_start: int, vr: str | None, tag: int,
+                    encoding: Encoding) -> Encoding:
+    """Of the items of a sequence that begins there: those of UN have one of their own (PS3.5 6.2.2)."""
+    return _undefined(view, value_start, len(view), vr, tag, encoding)[1]
+
+
 def _end_of_value(view: memoryview, value_start: int, length: int, vr: str | None, tag: int,
                   encoding: Encoding, budget: Budget) -> int:
     """Where a value ends that is, or may be, a sequence or fragments. Raises _Fault and DataSetMalformed."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from dicomnn.archive.index import Received
 from dicomnn.archive.store import Incoming
 from dicomnn.coded.mapping import Mapping
-from dicomnn.dicom.attributes import read_attributes
+from dicomnn.dicom.attributes import VERSION, read_attributes
 from dicomnn.dicom.scan import scan
 from dicomnn.errors import DicomError, IdentifierInvalid, StoreFull
 from dicomnn.flow.opening import Archive
@@ -167,6 +167,7 @@ class Ingest:
             series_instance_uid=_text(attributes.get("series_instance_uid")),
             transfer_syntax_uid=command.transfer_syntax_uid,
             attributes=attributes,
+            described=VERSION,
             facts={"dataset_bytes": arrival.size},
             profile=profile,
             kept_reason=kept_reason,
@@ -188,7 +189,7 @@ class Ingest:
         try:
             with Mapping(path) as mapping:
                 layout = scan(mapping.buffer)
-                found = asdict(read_attributes(mapping.buffer, layout))
+                found = read_attributes(mapping.buffer, layout).known()
         except DicomError as error:
             return {}, MALFORMED, error.message
         return found, None, ""

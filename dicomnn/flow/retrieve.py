@@ -6,21 +6,27 @@ it. Then the object is gone, the index is asked again, and the walk goes on with
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from dicomnn.archive.index import Instance
+from dicomnn.archive.records import Located
 from dicomnn.coded.egress import offered, write_as
 from dicomnn.coded.restore import restore
+from dicomnn.coded.transcode import NotCompressible, compress_as
+from dicomnn.conditions import OneOf
+from dicomnn.dicom.syntaxes import syntax
 from dicomnn.errors import IdentifierInvalid, NotCoded, ObjectMissing, PeerError, RestoreMismatch
 from dicomnn.flow.opening import Archive
 from dicomnn.flow.part10 import data_set_offset, file_prefix
 
 LEVELS = ("PATIENT", "STUDY", "SERIES", "IMAGE")
+LIST = 1000                 # values of one statement
 IN_MEMORY = 16 << 20        # restored data sets up to this size never touch the disk
 
 
@@ -37,10 +43,15 @@ class Query:
 
 @dataclass(frozen=True)
 class Match:
-    """One instance to be sent; small, because there may be a million of them."""
+    """One instance to be sent; small, because there may be a million of them.
+
+    received: the transfer syntax in which it came and can leave unchanged; empty where restoring gives
+    another one.
+    """
 
     sop_instance_uid: str
     sop_class_uid: str
+    received: str = ""
 
 
 class NoCommonSyntax(PeerError):
@@ -88,40 +99,39 @@ class Retrieval:
             The index cannot be read.
         """
         found: dict[str, Match] = {}
-        for instance in self._candidates(query):
-            if not _agrees(query, instance):
-                continue
-            uid = instance.sop_instance_uid
-            found.setdefault(uid, Match(uid, instance.sop_class_uid))
+        for located in self._candidates(query):
+            found.setdefault(located.sop_instance_uid, _match(located))
+        for uid in query.instance_uids:
+            if uid not in found:
+                # What a lossy profile gave a new UID is still found by the one that it came with.
+                for instance in self.archive.index.instances(sop_instance=uid):
+                    if _agrees(query, instance):
+                        found.setdefault(instance.sop_instance_uid, _match(Located(
+                            instance.sop_instance_uid, instance.sop_class_uid, instance.transfer_syntax_uid,
+                            instance.state.is_coded)))
         return list(found.values())
 
-    def _candidates(self, query: Query) -> Iterator[Instance]:
-        index = self.archive.index
+    def _candidates(self, query: Query) -> Iterator[Located]:
         if query.level not in LEVELS:
             raise IdentifierInvalid(f"'{query.level}' is no level")
-        # By the narrowest key that is there: one indexed look-up per value.
-        if query.instance_uids:
-            for uid in query.instance_uids:
-                yield from index.instances(sop_instance=uid)
-        elif query.series_uids:
-            for uid in query.series_uids:
-                yield from index.instances(series=uid)
-        elif query.study_uids:
-            for uid in query.study_uids:
-                yield from index.instances(study=uid)
-        elif query.patient_ids:
-            for study in index.studies():
-                if study.patient_id in query.patient_ids:
-                    yield from index.instances(study=study.study_instance_uid)
-        else:
+        keys = {"patient_id": query.patient_ids, "study_instance_uid": query.study_uids,
+                "series_instance_uid": query.series_uids, "sop_instance_uid": query.instance_uids}
+        given = [OneOf(name, values) for name, values in keys.items() if values]
+        if not given:
             raise IdentifierInvalid(f"a {query.level} request without a unique key")
+        *around, narrowest = given             # one short list a statement; the others hold for all of them
+        for start in range(0, len(narrowest.values), LIST):
+            some = narrowest.values[start:start + LIST]
+            yield from self.archive.index.locate([*around, OneOf(narrowest.attribute, some)])
 
     # ------------------------------------------------------------------ what is given
-    def prepare(self, match: Match, accepted: tuple[str, ...] | None) -> Outgoing:
+    def prepare(self, match: Match, accepted: tuple[str, ...] | None,
+                compress: tuple[str, ...] = ()) -> Outgoing:
         """The data set of one instance in one of the ``accepted`` syntaxes (None: as received).
 
-        As received when the peer takes that; else by coded/egress. Digests were checked before this
-        returns, so the first byte that leaves is known to be right.
+        As received when the peer takes that; else by coded/egress. ``compress``: syntaxes of
+        coded/transcode that are preferred for images which would leave uncompressed. Digests were checked
+        before this returns, so the first byte that leaves is known to be right.
 
         Raises
         ------
@@ -136,6 +146,11 @@ class Retrieval:
             raise NoCommonSyntax("the peer accepted no presentation context for this class",
                                  subject=match.sop_instance_uid)
         instance = self.archive.index.get(match.sop_instance_uid)
+        wanted = next((uid for uid in compress if accepted is not None and uid in accepted), None)
+        if wanted is not None and (instance.state.is_coded
+                                   or syntax(instance.transfer_syntax_uid).native):
+            with contextlib.suppress(NotCompressible):
+                return self._compressed(match, wanted)
         plain = accepted is None or instance.transfer_syntax_uid in accepted
         if plain and not instance.state.is_coded:
             instance, source = self.archive.open_current(match.sop_instance_uid)
@@ -149,12 +164,25 @@ class Retrieval:
             outgoing = self._restored(instance, path)
             if accepted is None or outgoing.transfer_syntax_uid in accepted:
                 return outgoing
-            with outgoing, tempfile.NamedTemporaryFile(dir=self.archive.store.scratch) as file:
-                file.write(file_prefix(instance.sop_class_uid, instance.sop_instance_uid,
-                                       outgoing.transfer_syntax_uid))
-                shutil.copyfileobj(outgoing.source, file, 1 << 20)
-                file.flush()
-                return self._converted(instance, Path(file.name), outgoing.transfer_syntax_uid, accepted)
+            with outgoing, self._as_file(instance, outgoing) as file:
+                return self._converted(instance, file, outgoing.transfer_syntax_uid, accepted)
+
+    def _compressed(self, match: Match, wanted: str) -> Outgoing:
+        with self.archive.pin_current(match.sop_instance_uid) as (instance, path):
+            if not instance.state.is_coded:
+                return self._written(instance, wanted, lambda spool: compress_as(path, spool, wanted))
+            with self._restored(instance, path) as outgoing, self._as_file(instance, outgoing) as file:
+                return self._written(instance, wanted, lambda spool: compress_as(file, spool, wanted))
+
+    @contextlib.contextmanager
+    def _as_file(self, instance: Instance, outgoing: Outgoing) -> Iterator[Path]:
+        """A Part 10 file of a restored data set, for as long as the block runs."""
+        with tempfile.NamedTemporaryFile(dir=self.archive.store.scratch) as file:
+            file.write(file_prefix(instance.sop_class_uid, instance.sop_instance_uid,
+                                   outgoing.transfer_syntax_uid))
+            shutil.copyfileobj(outgoing.source, file, 1 << 20)
+            file.flush()
+            yield Path(file.name)
 
     def _outgoing(self, instance: Instance, syntax: str, source: BinaryIO, size: int) -> Outgoing:
         return Outgoing(instance.sop_class_uid, instance.sop_instance_uid, syntax, source, size)
@@ -184,15 +212,18 @@ class Retrieval:
         if wanted is None:
             raise NoCommonSyntax(f"the peer takes none of {', '.join(offered(present))} for this class",
                                  subject=instance.sop_instance_uid)
+        return self._written(instance, wanted, lambda spool: write_as(path, spool, wanted))
+
+    def _written(self, instance: Instance, syntax_uid: str, write: Callable[[BinaryIO], None]) -> Outgoing:
         spool = self._spool(0)
         try:
-            write_as(path, spool, wanted)
+            write(spool)
         except BaseException:
             spool.close()
             raise
         size = spool.tell()
         spool.seek(0)
-        return self._outgoing(instance, wanted, spool, size)
+        return self._outgoing(instance, syntax_uid, spool, size)
 
     def _spool(self, expected: int) -> BinaryIO:
         # A file of the store's own: /tmp may be small, or memory.
@@ -211,6 +242,12 @@ def _as_received(source: BinaryIO) -> tuple[BinaryIO, int]:
         source.close()
         raise
     return source, size
+
+
+def _match(located: Located) -> Match:
+    whole = not located.coded or syntax(located.transfer_syntax_uid).native
+    return Match(located.sop_instance_uid, located.sop_class_uid,
+                 located.transfer_syntax_uid if whole else "")
 
 
 def _agrees(query: Query, instance: Instance) -> bool:

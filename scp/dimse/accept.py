@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import queue
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,85 +17,33 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from pynetdicom import sop_class
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
+from scp.dimse.contexts import QUERY_MODELS, extended_answer, supported_for
 from scp.dimse.stream import Sink, StoreRequest, StreamingDimse
 
 log = structlog.get_logger(__name__)
 
-IMPLICIT_LE = "1.2.840.10008.1.2"
-EXPLICIT_LE = "1.2.840.10008.1.2.1"
-VERIFICATION = "1.2.840.10008.1.1"
-PATIENT_ROOT_GET = "1.2.840.10008.5.1.4.1.2.1.3"
-STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
-GET_MODELS = (PATIENT_ROOT_GET, STUDY_ROOT_GET)
-NATIVE = (EXPLICIT_LE, IMPLICIT_LE, "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")
-
-# The acceptor picks one syntax per context. Uncompressed first: the only choice that any sender can
-# follow whatever it has; then lossless; then what remains, in the proposer's order.
-RANKING = (
-    EXPLICIT_LE, IMPLICIT_LE, "1.2.840.10008.1.2.2",
-    "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.201",
-    "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.57",
-    "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.110", "1.2.840.10008.1.2.1.99",
-)
-_RANK = {uid: place for place, uid in enumerate(RANKING)}
-_STORED = ("_STORAGE_CLASSES", "_NON_PATIENT_OBJECT_CLASSES")
-_TABLES = {name: {str(uid) for uid in table.values()} for name, table in vars(sop_class).items()
-           if name.endswith("_CLASSES") and isinstance(table, dict) and name != "_SERVICE_CLASSES"}
-_STORAGE = frozenset().union(*(_TABLES[name] for name in _STORED))
-_OTHER_SERVICES = frozenset().union(*(uids for name, uids in _TABLES.items() if name not in _STORED))
-_STANDARD = "1.2.840.10008."
-_STANDARD_STORAGE = "1.2.840.10008.5.1.4.1.1."
-
 PDU_CEILING = 1024 * 1024     # an A-ASSOCIATE-RQ with 128 contexts of 50 syntaxes fits
+_QUICKACK = getattr(socket, "TCP_QUICKACK", None)      # Linux
 OUT_QUEUE = 32                # P-DATA waiting for a slow peer, each up to one PDU
-
-
-def is_storage(abstract_syntax: str) -> bool:
-    """Standard storage classes (retired and future ones too) and every private class."""
-    if abstract_syntax in _STORAGE:
-        return True
-    if abstract_syntax in _OTHER_SERVICES:
-        return False
-    return abstract_syntax.startswith(_STANDARD_STORAGE) or not abstract_syntax.startswith(_STANDARD)
-
-
-def supported_for(proposed: list[PresentationContext]) -> list[PresentationContext]:
-    """What the node answers to this proposal: own services, and every storage class in any syntax.
-
-    PS3.8 annex D: one syntax per context is accepted, by the node's ranking.
-    """
-    wanted: dict[str, list[str]] = {}
-    for context in proposed:
-        syntaxes = wanted.setdefault(str(context.abstract_syntax), [])
-        syntaxes += [str(t) for t in context.transfer_syntax if str(t) not in syntaxes]
-    answer = []
-    for uid, syntaxes in wanted.items():
-        if uid == VERIFICATION or uid in GET_MODELS:
-            answer.append(build_context(uid, [EXPLICIT_LE, IMPLICIT_LE]))
-        elif is_storage(uid):
-            ranked = sorted(syntaxes, key=lambda t: _RANK.get(t, len(_RANK)))
-            context = build_context(uid, ranked)
-            # Both roles: the peer stores to us, and receives from us during C-GET (PS3.7 D.3.3.4).
-            context.scu_role = context.scp_role = True
-            answer.append(context)
-    return answer
 
 
 # ------------------------------------------------------------------ who may connect
 @dataclass(frozen=True)
 class Peer:
-    """One allowed caller. ``ae_title`` '*' is any title; no address is any address."""
+    """One allowed caller. ``ae_title`` '*' is any title; no address is any address. compress: transfer
+    syntaxes that it prefers images in when it fetches them."""
 
     ae_title: str = "*"
     address: str | None = None      # an address or a network, e.g. 10.1.2.0/24
+    compress: tuple[str, ...] = ()
 
     def admits(self, ae_title: str, address: str) -> bool:
         if self.ae_title not in ("*", ae_title):
@@ -158,11 +107,19 @@ class NodeSocket(AssociationSocket):
                 raise TimeoutError("the peer sends too slowly")
             self.socket.settimeout(left)
             part = self.socket.recv(min(nr_bytes - len(received), 262144))
+            if _QUICKACK is not None:   # a sender with Nagle's algorithm waits for it with the next PDU
+                self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             if not part:
                 break
             received += part
         self.socket.settimeout(self.seconds)
         return received
+
+
+def without_delay(connection: socket.socket) -> None:
+    """A message is a PDU for its command and some for its data set: the second must not wait until the peer
+    acknowledged the first (40 ms a message with Nagle's algorithm and delayed acknowledgements)."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class _OutQueue(queue.Queue[Any]):
@@ -196,6 +153,18 @@ class NodeDul(DULServiceProvider):
 
 class NodeAcse(ACSE):
     """Association requests: allow-list and limits first, then contexts for what was proposed."""
+
+    def _check_sop_class_extended(self) -> list[SOPClassExtendedNegotiation]:
+        answers = []
+        for uid, asked in self.requestor.sop_class_extended.items():
+            if uid in QUERY_MODELS:
+                item = SOPClassExtendedNegotiation()
+                item.sop_class_uid = uid
+                item.service_class_application_information = extended_answer(str(uid), asked)
+                answers.append(item)
+        self.assoc.facts["extended"] = {str(item.sop_class_uid): item.service_class_application_information
+                                        for item in answers}
+        return answers
 
     def _negotiate_as_acceptor(self) -> None:
         assoc: NodeAssociation = self.assoc
@@ -244,6 +213,12 @@ class NodeAssociation(Association):
         return str(self.requestor.ae_title or "").strip()
 
     @property
+    def peer(self) -> Peer:
+        """The first of the allowed callers that it is."""
+        return next((peer for peer in self.service.peers if peer.admits(self.calling_ae, self.peer_address)),
+                    Peer())
+
+    @property
     def counts(self) -> bool:
         """Whether it takes up one of the allowed places: it asked for an association and goes on."""
         return self.requestor.primitive is not None and not (self.is_rejected or self.is_aborted
@@ -280,9 +255,9 @@ class NodeAssociation(Association):
     def _hang_up(self) -> None:
         self._kill = True
         self.dul.kill_dul()
-        socket = self.dul.socket
-        if self._server is not None and socket is not None and socket.socket is not None:
-            self._server.shutdown_request(socket.socket)
+        there = self.dul.socket
+        if self._server is not None and there is not None and there.socket is not None:
+            self._server.shutdown_request(there.socket)
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
         context = self._accepted_cx.get(context_id)
@@ -320,11 +295,12 @@ def request_handler(service: Service) -> type[RequestHandler]:
             assoc = NodeAssociation(self.ae, service)
             assoc._server = self.server
             assoc.name = f"AcceptorThread@{datetime.now():%Y%m%d%H%M%S}"   # pynetdicom finds it by name
-            socket = NodeSocket(assoc, client_socket=self.request)
-            socket.limit = max(PDU_CEILING, service.limits.max_pdu + 1024)
-            socket.seconds = service.limits.network_timeout
+            connection = NodeSocket(assoc, client_socket=self.request)
+            connection.limit = max(PDU_CEILING, service.limits.max_pdu + 1024)
+            connection.seconds = service.limits.network_timeout
             self.request.settimeout(service.limits.network_timeout)
-            assoc.set_socket(socket)
+            without_delay(self.request)
+            assoc.set_socket(connection)
             assoc.acceptor.maximum_length = service.limits.max_pdu
             assoc.acceptor.ae_title = self.server.ae_title
             assoc.acceptor.address_info = self.local

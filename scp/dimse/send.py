@@ -1,6 +1,6 @@
 """One C-STORE towards a peer with the data set's bytes exactly as they lie in a file.
 
-Used as a sub-operation of C-GET (and later by C-MOVE and forwarding). The bytes are read and sent a
+Used as a sub-operation of C-GET and C-MOVE. The bytes are read and sent a
 PDU at a time; nothing decodes or re-encodes them.
 """
 
@@ -25,6 +25,10 @@ SMALLEST_PDU = 256
 
 class PeerGone(PeerError):
     """The association ended while something was to be sent or awaited."""
+
+
+class NoContext(PeerError):
+    """There is no accepted presentation context for an instance."""
 
 
 def choose_context(assoc: Any, sop_class_uid: str, syntaxes: tuple[str, ...]) -> PresentationContext | None:

@@ -13,6 +13,7 @@ from dicomnn.errors import DicomnnError
 
 SUCCESS = 0x0000
 PENDING = 0xFF00
+PENDING_UNSUPPORTED_KEYS = 0xFF01       # PS3.4 C.4.1.1.4: some optional keys are not supported
 CANCELLED = 0xFE00
 
 SOME_SUBOPERATIONS_FAILED = 0xB000      # PS3.4 C.4.3.1.4, warning
@@ -27,6 +28,7 @@ NOT_AUTHORISED = 0x0124                 # PS3.7 C.5.15
 OUT_OF_RESOURCES = 0xA700               # PS3.4 B.2.3
 CANNOT_COUNT = 0xA701                   # PS3.4 C.4.3.1.4
 CANNOT_PERFORM = 0xA702                 # PS3.4 C.4.3.1.4
+UNKNOWN_DESTINATION = 0xA801            # PS3.4 C.4.2.1.5
 DATA_SET_MISMATCH = 0xA900              # PS3.4 B.2.3; in C.4.3 "identifier does not match SOP class"
 CANNOT_UNDERSTAND = 0xC000              # PS3.4 B.2.3
 UNABLE_TO_PROCESS = 0xC001              # PS3.4 C.4.3.1.4
@@ -34,10 +36,11 @@ UNABLE_TO_PROCESS = 0xC001              # PS3.4 C.4.3.1.4
 
 @dataclass(frozen=True)
 class Row:
-    """What a peer is told: as the answer to C-STORE, and as the final answer to C-GET."""
+    """What a peer is told: the answer to C-STORE, the final answers to C-GET or C-MOVE, and to C-FIND."""
 
     store: int
     retrieve: int
+    find: int = UNABLE_TO_PROCESS
 
 
 _OWN_FAULT = Row(PROCESSING_FAILURE, UNABLE_TO_PROCESS)
@@ -78,9 +81,10 @@ TABLE: dict[str, Row] = {
     "invalid-transition": _OWN_FAULT,
     "store-full": _RETRY_LATER,
     "store-failed": _RETRY_LATER,
-    "index-failed": Row(OUT_OF_RESOURCES, CANNOT_COUNT),
+    "index-failed": Row(OUT_OF_RESOURCES, CANNOT_COUNT, OUT_OF_RESOURCES),
     "peer": _OWN_FAULT,
-    "identifier-invalid": Row(DATA_SET_MISMATCH, DATA_SET_MISMATCH),
+    "identifier-invalid": Row(DATA_SET_MISMATCH, DATA_SET_MISMATCH, DATA_SET_MISMATCH),
+    "too-many-matches": Row(PROCESSING_FAILURE, CANNOT_COUNT, OUT_OF_RESOURCES),
 }
 
 
@@ -98,6 +102,13 @@ def retrieve_status(error: BaseException) -> int:
     if isinstance(error, DicomnnError):
         return TABLE.get(error.code, _OWN_FAULT).retrieve
     return CANNOT_PERFORM if isinstance(error, (OSError, MemoryError)) else UNABLE_TO_PROCESS
+
+
+def find_status(error: BaseException) -> int:
+    """The final C-FIND status for ``error``."""
+    if isinstance(error, DicomnnError):
+        return TABLE.get(error.code, _OWN_FAULT).find
+    return OUT_OF_RESOURCES if isinstance(error, (OSError, MemoryError)) else UNABLE_TO_PROCESS
 
 
 def comment(text: str) -> str:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 
 from dicomnn.archive import Index, Lift, State, Tried, Work
+from dicomnn.conditions import OneOf
 from tests.archive.conftest import Clock, arrived
 from tests.archive.index_base import IndexBase
 
@@ -25,6 +26,14 @@ class AgainSuite(IndexBase):
     def take_again(index: Index, *, night: bool = False) -> Work:
         (work,) = index.lease_again("worker", 60, night=night)
         return work
+
+    def test_what_is_coded_again_just_now_is_found_as_coded(self, index: Index) -> None:
+        self.coded(index, "1.1", study_instance_uid="S", attributes={"patient_id": "P"})
+        index.ask_again(MAX)
+        assert self.take_again(index).instance.state is State.RECODING
+        for level in ("patient", "study", "series", "instance"):
+            assert [row["coded"] for row in index.find(level, [], wanted=["coded"])] == [True], level
+        assert [located.coded for located in index.locate([OneOf("patient_id", ("P",))])] == [True]
 
     # ---------------------------------------------------------------- which
     def test_meant_is_what_was_tried_with_less_effort_or_an_older_model(self, index: Index) -> None:

@@ -1,6 +1,7 @@
 """What every index promises. An index's own test file inherits `IndexSuite` and gives ``make_index``.
 
-Arrivals and work are in ``index_arrival.py`` and ``index_work.py``; here are questions, studies, sums.
+Arrivals, queries and work are in ``index_arrival.py``, ``index_find.py`` and ``index_work.py``; here are
+questions, studies, sums.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from dicomnn.archive import Index, State, Tried, Work
 from tests.archive.conftest import Clock, arrived
 from tests.archive.index_again import MAX, AgainSuite
 from tests.archive.index_arrival import ArrivalSuite
+from tests.archive.index_find import FindSuite
 from tests.archive.index_work import WorkSuite
 
 TRIED = (None, Tried("fast", "old"), Tried("default", "new"), Tried("default"), Tried("max", "new"))
 
 
-class IndexSuite(ArrivalSuite, WorkSuite, AgainSuite):
+class IndexSuite(ArrivalSuite, FindSuite, WorkSuite, AgainSuite):
     # ---------------------------------------------------------------- questions
     def test_pages_give_every_instance_once_in_order_of_arrival(self, index: Index) -> None:
         for number in range(11):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +13,12 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
 from dicomnn.archive import Index, Lift, open_index
+from dicomnn.archive.sql.engine import make_engine
+from dicomnn.archive.sql.find import _statement
 from dicomnn.archive.sql.index import SqlIndex
 from dicomnn.archive.sql.migrate import migrate
 from dicomnn.archive.sql.schema import metadata
+from dicomnn.conditions import Condition, DateRange, Name, OneOf
 from dicomnn.errors import IndexFailed
 from tests.archive.conftest import Clock, arrived
 from tests.archive.index_suite import IndexSuite
@@ -75,6 +79,44 @@ def test_an_index_of_the_first_schema_learns_what_its_objects_were_coded_with(tm
             "1.5": ("fast", "m1")}
         assert index.status().tried == {"fast": {"": 1, "m1": 2}}
         assert index.ask_again(Lift("max", lower=("fast",))) == (3, 15)
+
+
+def test_what_an_index_of_the_first_version_holds_is_found_after_migration(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/index.sqlite"
+    engine = make_engine(url)
+    migrate(engine, "0001")
+    about = {"patient_id": "P1", "patient_name": "M\u00fcller^A", "study_date": "20240101", "modality": "CT",
+             "series_description": "axial"}
+    columns = ("sop_class_uid transfer_syntax_uid detail object_sha256 profile source calling_ae called_ae "
+               "peer_address").split()
+    with engine.connect() as connection:
+        for number in range(3):
+            row = {**dict.fromkeys(columns, "x"), "sop_instance_uid": f"1.{number}",
+                   "received_uid": f"1.{number}", "study_instance_uid": "S", "series_instance_uid": "E",
+                   "state": "deleted" if number == 2 else "kept", "revision": 1, "attempts": 0,
+                   "object_name": f"{number:032x}", "object_size": 1, "digest": "d", "before": 1,
+                   "attributes": json.dumps(about), "facts": "{}", "received_at": 0.0, "changed_at": 0.0}
+            connection.exec_driver_sql(
+                f"INSERT INTO instance ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+                tuple(row.values()))
+        connection.exec_driver_sql("INSERT INTO study VALUES ('S', 'P1', 'x', '20240101', NULL, NULL, NULL, "
+                                   "2, 0, 0, 2, 2, 0.0, 7, 0, NULL, NULL)")
+        connection.exec_driver_sql("INSERT INTO series VALUES ('S', 'E', 'CT', NULL, 'axial', 2)")
+        connection.commit()
+    engine.dispose()
+    with open_index(url) as index:
+        counts = ("number_of_study_related_instances", "number_of_patient_related_instances")
+        (row,) = index.find("study", [Name("patient_name", ("m\u00dcller*",)),
+                                      DateRange("study_date", "20240101", None)], wanted=counts)
+        assert [row[name] for name in counts] == [2, 2]
+        assert [r["series_description"] for r in index.find("series", [OneOf("patient_id", ("P1",))])] == [
+            "axial"]
+        study = index.study("S")
+        assert study is not None and (study.revision, study.report_due) == (7, False), "no report changes"
+        assert [i.sop_instance_uid for i in index.outdated(2)] == ["1.0", "1.1", "1.2"]
+        index.delete("1.0", reason="r", by="b")
+        index.delete("1.1", reason="r", by="b")
+        assert list(index.find("patient", [])) == []
 
 
 def test_an_index_of_a_later_version_is_refused(tmp_path: Path, empty_index: Path) -> None:
@@ -144,9 +186,29 @@ def test_hot_questions_are_answered_from_indexes(tmp_path: Path) -> None:
             "referrer": "SELECT id FROM instance WHERE object_name = 'x'",
             "stable": "SELECT * FROM study WHERE report_due IS 1 AND last_touched <= 5 "
                       "ORDER BY last_touched LIMIT 5",
+            "outdated": "SELECT * FROM instance WHERE described < 2 ORDER BY described, id LIMIT 5",
         }
         with index._engine.connect() as connection:
             for name, question in questions.items():
                 plan = connection.exec_driver_sql("EXPLAIN QUERY PLAN " + question).all()
                 told = " | ".join(row[3] for row in plan)
                 assert "SCAN" not in told and "TEMP B-TREE" not in told, f"{name}: {told}"
+
+
+@pytest.mark.parametrize(("level", "conditions"), [
+    ("study", [Name("patient_name", ("smith*",))]), ("study", [OneOf("patient_id", ("x",))]),
+    ("study", [DateRange("study_date", "20240101", "20240102"), OneOf("modalities_in_study", ("CT",))]),
+    ("study", [OneOf("accession_number", ("x",))]), ("study", [OneOf("study_instance_uid", ("x",))]),
+    ("series", [OneOf("study_instance_uid", ("x",))]), ("instance", [OneOf("patient_id", ("x",))]),
+    ("instance", [OneOf("study_instance_uid", ("x",)), OneOf("series_instance_uid", ("y",))]),
+    ("patient", [Name("patient_name", ("smith*",))]),
+], ids=repr)
+def test_usual_queries_are_answered_from_indexes(empty_index: Path, level: str,
+                                                 conditions: list[Condition]) -> None:
+    engine = make_engine(f"sqlite:///{empty_index}")
+    asked = _statement("sqlite", level, conditions, ("patient_name",)).limit(5)
+    written = str(asked.compile(engine, compile_kwargs={"literal_binds": True})).replace("%%", "%")
+    with engine.connect() as connection:
+        told = " | ".join(row[3] for row in connection.exec_driver_sql("EXPLAIN QUERY PLAN " + written))
+    engine.dispose()
+    assert "SCAN" not in told, told

@@ -128,3 +128,34 @@ def test_a_huge_value_is_read_only_as_far_as_its_cap() -> None:
 def test_an_object_without_image_attributes_has_no_image_pixel() -> None:
     raw = image(EXPLICIT, Rows=None, Columns=None, BitsAllocated=None)
     assert read_image_pixel(raw, scan(raw)) is None
+
+
+@pytest.mark.parametrize("syntax", NATIVE)
+@pytest.mark.parametrize("undefined", [False, True])
+def test_items_of_a_sequence_are_read_in_the_character_set_around_them(syntax: str, undefined: bool) -> None:
+    writer = Writer.of(syntax)
+
+    def code(value: str, meaning: bytes = b"") -> bytes:
+        inner = writer.element(0x00080100, "SH", value)
+        inner += writer.element(0x00080104, "LO", meaning) if meaning else b""
+        return writer.item(inner, undefined=undefined)
+
+    data = writer.element(0x00080005, "CS", "ISO_IR 100") + writer.element(0x00080016, "UI", "1.2")
+    items = [code("A", "Schädel ".encode("latin-1")), writer.item(b""), code("B")]
+    data += writer.sequence(0x00081032, items, undefined=undefined)
+    found = attributes(data + writer.element(0x00100020, "LO", "P1"))
+    codes = [{"code_value": "A", "code_meaning": "Schädel"}, {"code_value": "B"}]
+    assert found.procedure_code_sequence == tuple(codes)
+    assert found.known()["procedure_code_sequence"] == codes
+    assert "study_date" not in found.known() and "concept_name_code_sequence" not in found.known()
+
+
+def test_every_attribute_that_a_query_may_name_is_read() -> None:
+    from dataclasses import fields
+
+    from dicomnn.dicom.attributes import Attributes
+    from dicomnn.dicom.query_keys import KEYS
+
+    computed = {"modalities_in_study", "sop_classes_in_study"}
+    wanted = {key.attribute for key in KEYS.values() if not key.returned_only} - computed
+    assert wanted <= {field.name for field in fields(Attributes)}

@@ -21,8 +21,8 @@ from dicomnn.flow.part10 import file_prefix
 from dicomnn.flow.study import report_folder, study_report, write_due_report
 from dicomnn.shelf import Shelf
 from tests.flow.conftest import Walks
+from tests.scp.collection import items, split
 from tests.scp.peer import CT, Item, image
-from tests.scp.test_shared_files import items, split
 
 NAMES = ("ct_thorax/ct_01.dcm", "ct_thorax/ct_02.dcm", "mr_brain/t1_01.dcm", "mr_flow_bigendian/velocity.dcm")
 STUDY = "1.2.826.9.1"

@@ -12,23 +12,12 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from demo.modality import data_set_bytes
 from demo.node import RunningNode
-from tests.peers.programs import call, sink, wait_idle
+from tests.peers.programs import by_uid, call, sink, study_uid, wait_idle
 
 pytestmark = pytest.mark.peers
 
 GET_STUDY = ("-S", "+B", "-k", "QueryRetrieveLevel=STUDY")
-
-
-def by_uid(folder: Path) -> dict[str, bytes]:
-    """SOP Instance UID -> data-set bytes of the Part 10 files in ``folder``."""
-    return {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID): data_set_bytes(path)
-            for path in sorted(folder.iterdir())}
-
-
-def study_uid(folder: Path) -> str:
-    return str(dcmread(next(iter(sorted(folder.glob("*.dcm")))), stop_before_pixels=True).StudyInstanceUID)
 
 
 def test_echoscu_is_answered(node: RunningNode) -> None:

@@ -1,4 +1,4 @@
-"""Orthanc as a foreign archive that carries coded objects, and as a sender.
+"""Orthanc as a foreign archive that carries coded objects, as a sender, and as a peer that asks.
 
 Over C-STORE Orthanc encodes anew what arrives (lengths, padding), so what can be promised after such a trip
 are the pixels and the elements' values, not the bytes of the data set.
@@ -7,77 +7,20 @@ are the pixels and the elements' values, not the bytes of the data set.
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom import dcmread
 
 from demo.modality import read_study
-from demo.node import RunningNode, free_port
-from tests.peers.programs import call, wait_idle
+from demo.node import RunningNode
+from tests.peers.orthanc import Orthanc
+from tests.peers.programs import call, found_by, wait_idle
 
-pytestmark = [
-    pytest.mark.peers,
-    pytest.mark.skipif(shutil.which("Orthanc") is None, reason="not installed: Orthanc (Debian: orthanc)"),
-]
+pytestmark = pytest.mark.peers
 
 DICOMNN = Path(sys.executable).with_name("dicomnn")
-
-
-class Orthanc:
-    """A throw-away Orthanc; its folder holds everything it keeps."""
-
-    def __init__(self, folder: Path, node: RunningNode) -> None:
-        self.dicom_port, self.http_port = free_port(), free_port()
-        configuration = {
-            "DicomAet": "ORTHANC", "DicomPort": self.dicom_port, "HttpPort": self.http_port,
-            "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"), "Plugins": [],
-            "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomCheckCalledAet": False,
-            "DicomAlwaysAllowStore": True, "UnknownSopClassAccepted": True,
-            "DicomModalities": {"node": ["DICOMNN", "127.0.0.1", node.address.port]},
-        }
-        (folder / "orthanc.json").write_text(json.dumps(configuration), encoding="utf-8")
-        self.log = (folder / "log").open("wb")
-        self.process = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")],
-                                        stdout=self.log, stderr=self.log)
-        end = time.monotonic() + 30
-        while True:
-            try:
-                self.ask("/system")
-                return
-            except OSError:
-                assert self.process.poll() is None and time.monotonic() < end, "Orthanc did not start"
-                time.sleep(0.1)
-
-    def ask(self, path: str, body: bytes | None = None) -> bytes:
-        """Answer to GET, or to POST when there is a body."""
-        url = f"http://127.0.0.1:{self.http_port}{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=60) as answer:
-            content: bytes = answer.read()
-        return content
-
-    def identifier(self, sop_instance_uid: str) -> str:
-        found: list[dict[str, Any]] = json.loads(self.ask("/tools/lookup", sop_instance_uid.encode()))
-        return next(entry["ID"] for entry in found if entry["Type"] == "Instance")
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(30)
-        self.log.close()
-
-
-@pytest.fixture(scope="module")
-def orthanc(tmp_path_factory: pytest.TempPathFactory, node: RunningNode) -> Iterator[Orthanc]:
-    running = Orthanc(tmp_path_factory.mktemp("orthanc"), node)
-    yield running
-    running.stop()
 
 
 @pytest.mark.parametrize("name", [
@@ -119,3 +62,60 @@ def test_what_orthanc_sends_is_coded_and_comes_back_with_the_same_pixels(
     assert set(came) == {image.sop_instance_uid for image in study.images}, got.stdout
     for image in study.images:
         assert (came[image.sop_instance_uid].pixel_array == dcmread(image.path).pixel_array).all()
+
+
+@pytest.fixture(scope="module")
+def brain(node: RunningNode, sample_data: Path) -> list[Path]:
+    """Files of a study that the node has, coded."""
+    files = sorted((sample_data / "mr_brain").glob("*.dcm"))
+    sent = call("storescu", "-aec", "DICOMNN", "127.0.0.1", str(node.address.port), *files)
+    assert sent.returncode == 0, sent.stdout
+    wait_idle(node)
+    return files
+
+
+def test_orthanc_finds_a_study_its_series_and_its_images_in_the_node(
+        orthanc: Orthanc, brain: list[Path]) -> None:
+    headers = [dcmread(path, stop_before_pixels=True) for path in brain]
+    study = str(headers[0].StudyInstanceUID)
+    _, studies = orthanc.query("Study", {"StudyInstanceUID": study, "PatientName": "phantom*",
+                                         "NumberOfStudyRelatedInstances": "", "ModalitiesInStudy": ""})
+    assert [(s["StudyInstanceUID"], s["NumberOfStudyRelatedInstances"], s["ModalitiesInStudy"])
+            for s in studies] == [(study, str(len(headers)), "MR")]
+    _, series = orthanc.query("Series", {"StudyInstanceUID": study, "SeriesInstanceUID": "",
+                                         "Modality": "MR"})
+    assert {s["SeriesInstanceUID"] for s in series} == {str(h.SeriesInstanceUID) for h in headers}
+    _, images = orthanc.query("Instance", {"StudyInstanceUID": study, "SOPInstanceUID": "",
+                                           "SeriesInstanceUID": str(headers[0].SeriesInstanceUID)})
+    assert {i["SOPInstanceUID"] for i in images} == {
+        str(h.SOPInstanceUID) for h in headers if h.SeriesInstanceUID == headers[0].SeriesInstanceUID}
+
+
+def test_what_orthanc_moves_from_the_node_arrives_with_the_same_pixels(
+        orthanc: Orthanc, brain: list[Path], tmp_path: Path) -> None:
+    study = str(dcmread(brain[0], stop_before_pixels=True).StudyInstanceUID)
+    query, answers = orthanc.query("Study", {"StudyInstanceUID": study})
+    assert len(answers) == 1
+    orthanc.json(f"/queries/{query}/retrieve", {"TargetAet": "ORTHANC", "Synchronous": True})
+    for path in brain:
+        sent = dcmread(path)
+        came = tmp_path / path.name
+        came.write_bytes(orthanc.ask(f"/instances/{orthanc.identifier(sent.SOPInstanceUID)}/file"))
+        assert (dcmread(came).pixel_array == sent.pixel_array).all()
+    there = orthanc.json(f"/studies/{orthanc.identifier(study, 'Study')}/statistics")
+    assert int(there["CountInstances"]) == len(brain)
+
+
+def test_a_series_that_movescu_moves_to_orthanc_is_found_there(
+        orthanc: Orthanc, node: RunningNode, sample_data: Path, tmp_path: Path) -> None:
+    path = next(iter(sorted((sample_data / "dx_chest").glob("*.dcm"))))
+    header = dcmread(path, stop_before_pixels=True)
+    port = str(node.address.port)
+    assert call("storescu", "-aec", "DICOMNN", "127.0.0.1", port, path).returncode == 0
+    done = call("movescu", "-S", "-aem", "ORTHANC", "-aec", "DICOMNN", "-k", "QueryRetrieveLevel=SERIES",
+                "-k", f"StudyInstanceUID={header.StudyInstanceUID}",
+                "-k", f"SeriesInstanceUID={header.SeriesInstanceUID}", "127.0.0.1", port)
+    assert done.returncode == 0, done.stdout
+    answers = found_by(orthanc.dicom_port, tmp_path, "-S", "SERIES", "StudyInstanceUID",
+                       f"SeriesInstanceUID={header.SeriesInstanceUID}", called="ORTHANC")
+    assert [answer.StudyInstanceUID for answer in answers] == [header.StudyInstanceUID]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pynetdicom import build_context
 
-from scp.dimse.accept import Peer, is_storage, supported_for
+from scp.dimse.accept import Peer
+from scp.dimse.contexts import is_storage, supported_for
 from tests.scp.peer import CT, DEFLATED, EXPLICIT, IMPLICIT, JPEG, NodeProcess, connected
 
 

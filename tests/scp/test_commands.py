@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.faults.campaign import wait_idle
+from tests.scp.objects import made
 from tests.scp.peer import CHECKOUT, NodeProcess, image, send, wait_for
 
 
@@ -32,6 +33,22 @@ def test_status_shows_backlog_and_node_and_wait_idle_times_out_with_exit_1(tmp_p
         assert taken.returncode == 2 and "cannot listen" in taken.stderr and "What to do" in taken.stderr
     gone = json.loads(dicomnn("status", "--archive", str(node.archive), "--json").stdout)
     assert gone["node"] is None and gone["backlog"] == 2
+
+
+def test_status_lists_conflicts_and_what_objects_disagree_about(tmp_path: Path) -> None:
+    place = {"study": "1.2.9", "series": "1.2.9.1"}
+    items = [made("1.2.9.1.1", PatientID="P1", **place), made("1.2.9.1.1", PatientID="other", **place),
+             made("1.2.9.1.2", PatientID="P2", **place),
+             made("1.2.8.1", study="1.2.8", series="1.2.9.1", PatientID="P1")]
+    with NodeProcess(tmp_path / "archive", "--workers", "-1") as node:
+        assert send(node.port, items) == [0, 0x0111, 0, 0]
+    facts = json.loads(dicomnn("status", "--archive", str(node.archive), "--conflicts", "--json").stdout)
+    listed = {found["kind"]: (found["uid"], found["named"]) for found in facts["conflict_list"]}
+    assert listed["patients"] == ("1.2.9", ["P1", "P2"])
+    assert listed["studies"] == ("1.2.9.1", ["1.2.8", "1.2.9"])
+    assert listed["uid"][0] == "1.2.9.1.1" and len(listed["uid"][1]) == 1
+    shown = dicomnn("status", "--archive", str(node.archive), "--conflicts").stdout
+    assert "study 1.2.9 names several patients: P1, P2" in shown
 
 
 def test_wrong_use_is_exit_2_with_a_sentence(tmp_path: Path) -> None:

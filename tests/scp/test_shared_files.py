@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from dicomnn.flow.ingest import Policy
 from dicomnn.flow.opening import Place, open_archive
 from tests.faults.campaign import wait_idle
 from tests.flow.conftest import Walks
+from tests.scp.collection import items, waves
 from tests.scp.peer import (
     EXPLICIT,
     Item,
@@ -27,46 +27,6 @@ from tests.scp.peer import (
 
 BIG = "[node]\nmax_associations_per_peer = 64\n[coding]\neffort = \"fast\"\n[study]\nreports = false\n"
 KEEP = BIG + "[storage]\non_identity_mismatch = \"keep\"\n"
-DICOMDIR = "1.2.840.10008.1.3.10"
-
-
-def split(raw: bytes) -> tuple[dict[int, bytes], bytes]:
-    """File Meta by element, and the data set's bytes."""
-    assert raw[128:132] == b"DICM"
-    meta, at = {}, 132
-    while raw[at:at + 2] == b"\2\0":
-        element, vr = int.from_bytes(raw[at + 2:at + 4], "little"), raw[at + 4:at + 6]
-        wide = vr in (b"OB", b"UN", b"OW", b"SQ", b"UT")
-        start = at + (12 if wide else 8)
-        length = int.from_bytes(raw[start - (4 if wide else 2):start], "little")
-        meta[element] = raw[start:start + length]
-        at = start + length
-    return meta, raw[at:]
-
-
-def items(folder: Path) -> Iterator[tuple[Path, Item]]:
-    """What can be sent: File Meta with class, instance and syntax, of which none is too long for DIMSE."""
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        try:
-            meta, data = split(path.read_bytes())
-            sop_class, instance, syntax = (meta[e].rstrip(b"\0 ").decode("ascii") for e in (2, 3, 0x10))
-        except (AssertionError, KeyError, UnicodeDecodeError):
-            continue
-        if not data or not all((sop_class, instance, syntax)) or len(instance) > 64 or sop_class == DICOMDIR:
-            continue
-        yield path, Item(sop_class, instance, syntax, data + b"\0" * (len(data) % 2))
-
-
-def waves(found: Iterable[Item]) -> list[list[Item]]:
-    """Lists in which no UID occurs twice: the collection has several files of one UID."""
-    result: list[list[Item]] = []
-    for item in found:
-        place = next((w for w in result if all(i.instance != item.instance for i in w)), None)
-        if place is None:
-            result.append(place := [])
-        if all(item not in w for w in result):
-            place.append(item)
-    return [w for w in result if w]
 
 
 def send_all(node: NodeProcess, found: list[Item]) -> dict[str, int | None]:

@@ -8,22 +8,37 @@ cost one update of its row and two processes cannot wait for each other in a cir
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Table, Update, bindparam, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Float,
+    Integer,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    case,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from dicomnn.archive.index import RECODE_FAILED
 from dicomnn.archive.sql import schema
 from dicomnn.archive.sql.engine import without_absent
+from dicomnn.archive.sql.levels import own_attributes, patient_columns, series_columns, study_columns
 from dicomnn.archive.states import Event, Instruction, State, transition
 
-_STUDY_ATTRIBUTES = ("patient_id", "patient_name", "study_date", "study_time", "accession_number",
-                     "study_description")
 _STUDY_SUMS = ("instances", "pending", "conflicts", "bytes_before", "bytes_after")
-_SERIES_ATTRIBUTES = ("modality", "series_number", "series_description")
+_IDENTITY = ("patient_id", "patient_name")         # in the study's own row too, for reports
 _KEEP_MINUTES = 24 * 60
+Columns = Callable[[dict[str, Any]], dict[str, Any]]
 
 # Built once: making a statement costs more than running it.
 _BY_UID = select(schema.instance).where(
@@ -31,10 +46,24 @@ _BY_UID = select(schema.instance).where(
         schema.instance.c.received_uid == bindparam("uid"))).with_for_update()
 _STUDY = select(schema.study).where(
     schema.study.c.study_instance_uid == bindparam("uid")).with_for_update()
-_ADD_SERIES = update(schema.series).where(
+_ADD_STUDY = update(schema.study).where(
+    schema.study.c.study_instance_uid == bindparam("uid"),
+).values(**{name: schema.study.c[name] + bindparam(f"add_{name}") for name in _STUDY_SUMS},
+         last_touched=func.coalesce(bindparam("touched", type_=Float), schema.study.c.last_touched),
+         revision=schema.study.c.revision + bindparam("changed", type_=Integer),
+         report_due=or_(schema.study.c.report_due, bindparam("changed", type_=Integer) > 0),
+         report_claimed_until=case((bindparam("changed", type_=Integer) > 0, null()),
+                                   else_=schema.study.c.report_claimed_until))
+_ADD_PART = {table: update(table).where(
+    table.c.study_instance_uid == bindparam("study"), own == bindparam("key"),
+).values(instances=table.c.instances + bindparam("by")) for table, own in (
+    (schema.series, schema.series.c.series_instance_uid), (schema.patient, schema.patient.c.patient_key))}
+_SERIES = select(schema.series).where(
     schema.series.c.study_instance_uid == bindparam("study"),
-    schema.series.c.series_instance_uid == bindparam("series"),
-).values(instances=schema.series.c.instances + bindparam("by"))
+    schema.series.c.series_instance_uid == bindparam("key")).with_for_update()
+_PATIENT = select(schema.patient).where(
+    schema.patient.c.study_instance_uid == bindparam("study"),
+    schema.patient.c.patient_key == bindparam("key")).with_for_update()
 _ADD_COUNTER = update(schema.counter).where(
     schema.counter.c.name == bindparam("key"), schema.counter.c.shard == bindparam("own"),
 ).values(value=schema.counter.c.value + bindparam("by"))
@@ -62,29 +91,52 @@ def clean_json(value: Any) -> Any:
     return clean_text(value)
 
 
-def number_or_none(value: object) -> int | None:
-    """An integer that fits 64 bits, else None."""
-    return value if isinstance(value, int) and abs(value) < 1 << 63 else None
-
-
 @dataclass
 class _StudyChange:
     sums: Counter[str] = field(default_factory=Counter)
     touched: float | None = None
     changed: bool = False
     attributes: dict[str, Any] = field(default_factory=dict)
+    identity: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
-class _SeriesChange:
+class _PartChange:
+    """Of a patient or a series of a study."""
+
     instances: int = 0
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
-class Batch:
-    """See the module. ``grace``: seconds an object stays after its release."""
+class Known:
+    """Which attributes the rows of studies, series and patients have, so far as this process saw. Rows and
+    their attributes only ever grow, so what is known stays true; what is not costs a look. Thread-safe."""
 
-    def __init__(self, connection: Connection, *, shard: int, now: float, grace: float) -> None:
+    _MOST = 20_000
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, ...], frozenset[str]] = {}
+
+    def has(self, row: tuple[str, ...], names: Iterable[str]) -> bool:
+        """Whether the row is there and has a value for each name."""
+        known = self._names.get(row)
+        return known is not None and known.issuperset(names)
+
+    def learn(self, learned: Mapping[tuple[str, ...], frozenset[str]]) -> None:
+        """What a committed transaction left behind."""
+        if len(self._names) > self._MOST:
+            self._names = {}
+        self._names.update(learned)
+
+
+class Batch:
+    """See the module. ``grace``: seconds an object stays after its release. ``learned`` is for `Known`, once
+    this is committed."""
+
+    def __init__(self, connection: Connection, *, shard: int, now: float, grace: float,
+                 known: Known) -> None:
+        self._known = known
+        self.learned: dict[tuple[str, ...], frozenset[str]] = {}
         self.connection = connection
         self.now = now
         self.grace = grace
@@ -93,7 +145,8 @@ class Batch:
         self._counters: Counter[str] = Counter()
         self._activity: Counter[str] = Counter()
         self._studies: dict[str, _StudyChange] = {}
-        self._series: dict[tuple[str, str], _SeriesChange] = {}
+        self._series: dict[tuple[str, str], _PartChange] = {}
+        self._patients: dict[tuple[str, str], _PartChange] = {}
         self._seen: dict[str, set[str]] = {}
 
     # ---------------------------------------------------------------- reading
@@ -155,8 +208,15 @@ class Batch:
         sums["pending"] += sign * (row["state"] in (State.RECEIVED.value, State.CODING.value))
         sums["bytes_before"] += sign * here * row["before"]
         sums["bytes_after"] += sign * here * row["object_size"]
-        key = (row["study_instance_uid"], row["series_instance_uid"])
-        self._series.setdefault(key, _SeriesChange()).instances += sign * here
+        series = self._part(self._series, row["study_instance_uid"], row["series_instance_uid"])
+        series.instances += sign * here
+        if row["described"]:
+            self.weigh_patient(row, sign)
+
+    def weigh_patient(self, row: Mapping[str, Any], sign: int) -> None:
+        """Count an instance with its patient."""
+        here = row["state"] != State.DELETED.value
+        self._part(self._patients, row["study_instance_uid"], row["patient_key"]).instances += sign * here
 
     # ---------------------------------------------------------------- gathering
     def count(self, name: str, by: int = 1) -> None:
@@ -181,6 +241,10 @@ class Batch:
         self._counters["store"] += size
         self._counters["releases"] += 1
 
+    @staticmethod
+    def _part(parts: dict[tuple[str, str], _PartChange], study: str, key: str) -> _PartChange:
+        return parts.setdefault((study, key), _PartChange())
+
     def _study(self, uid: str) -> _StudyChange:
         return self._studies.setdefault(uid, _StudyChange())
 
@@ -190,22 +254,24 @@ class Batch:
     def study_sum(self, uid: str, name: str, by: int) -> None:
         self._study(uid).sums[name] += by
 
-    def touched(self, study: str, series: str, attributes: Mapping[str, Any],
-                association: str | None) -> None:
-        """Something of this study arrived; what it says about study and series fills empty columns."""
-        change = self._study(study)
-        change.touched = self.now
-        for name in _STUDY_ATTRIBUTES:
-            if attributes.get(name) is not None:
-                change.attributes.setdefault(name, clean_text(attributes[name]))
-        about = self._series.setdefault((study, series), _SeriesChange()).attributes
-        for name in _SERIES_ATTRIBUTES:
-            value = attributes.get(name)
-            if value is not None:
-                numeric = name == "series_number"
-                about.setdefault(name, number_or_none(value) if numeric else clean_text(value))
+    def touched(self, study: str, association: str | None) -> None:
+        """Something of this study arrived."""
+        self._study(study).touched = self.now
         if association is not None:
             self._seen.setdefault(association, set()).add(study)
+
+    def described(self, row: Mapping[str, Any]) -> None:
+        """What an instance says about its study, series and patient fills what is still unknown of them."""
+        attributes, study = row["attributes"], row["study_instance_uid"]
+        for name in _IDENTITY:
+            if attributes.get(name) is not None:
+                self._study(study).identity.setdefault(name, str(attributes[name]))
+        for level, there in (
+                ("study", self._study(study).attributes),
+                ("series", self._part(self._series, study, row["series_instance_uid"]).attributes),
+                ("patient", self._part(self._patients, study, row["patient_key"]).attributes)):
+            for name, value in own_attributes(level, attributes).items():
+                there.setdefault(name, value)
 
     # ---------------------------------------------------------------- the end
     def flush(self) -> None:
@@ -213,7 +279,9 @@ class Batch:
         for uid, change in sorted(self._studies.items()):
             self._flush_study(uid, change)
         for (study, series), about in sorted(self._series.items()):
-            self._flush_series(study, series, about)
+            self._flush_part(schema.series, _SERIES, series_columns, study, series, about)
+        for (study, patient), about in sorted(self._patients.items()):
+            self._flush_part(schema.patient, _PATIENT, patient_columns, study, patient, about)
         for token, studies in sorted(self._seen.items()):
             self._flush_association(token, studies)
         for name, value in sorted(self._counters.items()):
@@ -235,31 +303,58 @@ class Batch:
             self.connection.execute(insert(table), first)
 
     def _flush_study(self, uid: str, change: _StudyChange) -> None:
-        table = schema.study
-        present = self.connection.execute(_STUDY, {"uid": uid}).mappings().first()
-        if present is None:
-            if not change.changed and change.touched is None and not any(change.sums.values()):
+        table, row = schema.study, ("study", uid)
+        told = {**change.attributes, **change.identity}
+        if not self._known.has(row, told):
+            present = self.connection.execute(_STUDY, {"uid": uid}).mappings().first()
+            if present is None:
+                self._new_study(uid, change)
                 return
-            sums = {name: change.sums[name] for name in _STUDY_SUMS}
-            self.connection.execute(insert(table), {
-                "study_instance_uid": uid, **change.attributes, **sums, "revision": 1, "report_due": True,
-                "last_touched": change.touched if change.touched is not None else self.now})
-            return
-        new: dict[str, Any] = {name: table.c[name] + value for name, value in change.sums.items() if value}
-        new.update({name: value for name, value in change.attributes.items() if present[name] is None})
-        if change.touched is not None:
-            new["last_touched"] = change.touched
-        if change.changed:
-            new.update(revision=table.c.revision + 1, report_due=True, report_claimed_until=None)
-        if new:
-            self.connection.execute(update(table).where(table.c.study_instance_uid == uid).values(**new))
+            there = present["attributes"] or {}
+            merged = {**change.attributes, **there}
+            new = study_columns(merged) if merged != there else {}
+            new.update({name: value for name, value in change.identity.items() if present[name] is None})
+            if new:
+                self.connection.execute(update(table).where(table.c.study_instance_uid == uid).values(**new))
+            known = {name for name in _IDENTITY if present[name] is not None}
+            self.learned[row] = frozenset(merged) | known | set(change.identity)
+        if change.changed or change.touched is not None or any(change.sums.values()):
+            self.connection.execute(_ADD_STUDY, {
+                "uid": uid, "touched": change.touched, "changed": int(change.changed),
+                **{f"add_{name}": change.sums[name] for name in _STUDY_SUMS}})
 
-    def _flush_series(self, study: str, series: str, change: _SeriesChange) -> None:
-        if change.instances == 0:
+    def _new_study(self, uid: str, change: _StudyChange) -> None:
+        if not change.changed and change.touched is None and not any(change.sums.values()):
             return
-        self._add(_ADD_SERIES, {"study": study, "series": series, "by": change.instances},
-                  schema.series, {"study_instance_uid": study, "series_instance_uid": series,
-                                  "instances": change.instances, **change.attributes})
+        sums = {name: change.sums[name] for name in _STUDY_SUMS}
+        self.connection.execute(insert(schema.study), {
+            "study_instance_uid": uid, **study_columns(change.attributes), **change.identity, **sums,
+            "revision": 1, "report_due": True,
+            "last_touched": change.touched if change.touched is not None else self.now})
+        self.learned["study", uid] = frozenset(change.attributes) | set(change.identity)
+
+    def _flush_part(self, table: Table, reading: Select[Any], columns: Columns, study: str, key: str,
+                    change: _PartChange) -> None:
+        """The row of a series or patient: made when it is not there, else what is new is added to it."""
+        row = (table.name, study, key)
+        of_study, own = table.primary_key.columns.values()
+        if not self._known.has(row, change.attributes):
+            present = self.connection.execute(reading, {"study": study, "key": key}).mappings().first()
+            if present is None:
+                if change.instances:
+                    self.connection.execute(insert(table), {
+                        **columns(change.attributes), "study_instance_uid": study, own.name: key,
+                        "instances": change.instances})
+                    self.learned[row] = frozenset(change.attributes)
+                return
+            there = present["attributes"] or {}
+            merged = {**change.attributes, **there}
+            if merged != there:
+                self.connection.execute(
+                    update(table).where(of_study == study, own == key).values(**columns(merged)))
+            self.learned[row] = frozenset(merged)
+        if change.instances:
+            self.connection.execute(_ADD_PART[table], {"study": study, "key": key, "by": change.instances})
 
     def _flush_association(self, token: str, studies: set[str]) -> None:
         table, links = schema.association, schema.association_study

@@ -1,4 +1,4 @@
-"""Engine setup: the one file that knows SQLite from other databases."""
+"""Engine setup, and what databases write differently: the one file that knows SQLite from others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import ColumnElement, Connection, Engine, TableValuedAlias, create_engine, event, func, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -60,6 +60,7 @@ def _sqlite(url: str, database: str | None) -> Engine:
         cursor.execute("PRAGMA journal_size_limit=1048576")
         cursor.execute("PRAGMA busy_timeout=60000")
         cursor.execute("PRAGMA cache_size=-16000")
+        cursor.execute("PRAGMA case_sensitive_like=ON")  # as everywhere else; and LIKE 'a%' can use an index
         cursor.close()
 
     @event.listens_for(engine, "begin")
@@ -70,6 +71,22 @@ def _sqlite(url: str, database: str | None) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+# ---------------------------------------------------------------- lists inside of JSON columns
+def each(dialect: str, column: ColumnElement[Any], name: str, *, items: bool = False) -> TableValuedAlias:
+    """The list under ``name`` in a JSON column as a table with the column ``value``: texts, or objects."""
+    if dialect == "sqlite":
+        return func.json_each(column, f'$."{name}"').table_valued("value")
+    unnest = func.json_array_elements if items else func.json_array_elements_text
+    return unnest(column.op("->")(name)).table_valued("value")
+
+
+def item_text(dialect: str, item: ColumnElement[Any], name: str) -> ColumnElement[Any]:
+    """The text under ``name`` in an object of `each`."""
+    if dialect == "sqlite":
+        return func.json_extract(item, f'$."{name}"')
+    return item.op("->>")(name)
 
 
 def as_archive_error(error: SQLAlchemyError) -> ArchiveError:

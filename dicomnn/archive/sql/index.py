@@ -18,9 +18,11 @@ from dicomnn.archive.index import (
     CONFLICT_POLICIES,
     NIGHT,
     Conflict,
+    Disputed,
     Index,
     Instance,
     Lift,
+    Located,
     Rebuilt,
     Receipt,
     Received,
@@ -31,13 +33,25 @@ from dicomnn.archive.index import (
     Work,
 )
 from dicomnn.archive.journal import Journal
-from dicomnn.archive.sql import again, rebuild, schema, search, status, studies, work
-from dicomnn.archive.sql.batch import Batch, clean_text
+from dicomnn.archive.sql import (
+    again,
+    describe,
+    disputed,
+    find,
+    rebuild,
+    schema,
+    search,
+    status,
+    studies,
+    work,
+)
+from dicomnn.archive.sql.batch import Batch, Known, clean_text
 from dicomnn.archive.sql.engine import WRITES, as_archive_error, make_engine
 from dicomnn.archive.sql.migrate import migrate
 from dicomnn.archive.sql.receive import receive
 from dicomnn.archive.states import Event, State
 from dicomnn.archive.store import Hook, nothing_happens
+from dicomnn.conditions import Condition
 from dicomnn.errors import ConfigurationError, InstanceNotFound
 
 Result = TypeVar("Result")
@@ -68,11 +82,14 @@ class SqlIndex(Index):
         self._journal, self._policy, self._grace = journal, policy, grace_seconds
         self._attempts, self._back_off = attempts, back_off
         self._clock = clock or time.time
+        self._known = Known()
         self._shard = secrets.randbelow(_SHARDS)
         self._engine = make_engine(url)
         with _told_as_archive_error():
             migrate(self._engine)
         self.commits: CommitQueue[Piece] = CommitQueue(self._commit)
+        with _told_as_archive_error():
+            describe.fill(self._engine, self._run)
 
     # ---------------------------------------------------------------- how writes are run
     def _commit(self, pieces: Sequence[Piece]) -> Sequence[Any]:
@@ -85,7 +102,8 @@ class SqlIndex(Index):
                 with self._engine.connect().execution_options(**{WRITES: True}) as connection:
                     with connection.begin():
                         self.hook("index.begun")
-                        batch = Batch(connection, shard=self._shard, now=self._clock(), grace=self._grace)
+                        batch = Batch(connection, shard=self._shard, now=self._clock(), grace=self._grace,
+                                      known=self._known)
                         results = [piece(batch) for piece in pieces]
                         batch.flush()
                         self.hook("index.executed")
@@ -93,6 +111,7 @@ class SqlIndex(Index):
                             self._journal.append(batch.lines)
                         self.hook("journal.written")
                         self.hook("index.committing")
+                    self._known.learn(batch.learned)
                     self.hook("index.committed")
                 return results
             except (IntegrityError, OperationalError) as error:
@@ -260,6 +279,10 @@ class SqlIndex(Index):
         with _told_as_archive_error():
             yield from search.conflicts(self._engine, study=study, sop_instance=sop_instance, page=page)
 
+    def disputed(self) -> Iterator[Disputed]:
+        with _told_as_archive_error():
+            yield from disputed.disputed(self._engine)
+
     def study(self, study_instance_uid: str) -> Study | None:
         table = schema.study
         with _told_as_archive_error(), self._engine.connect() as connection:
@@ -272,6 +295,27 @@ class SqlIndex(Index):
         with _told_as_archive_error():
             yield from search.pages(self._engine, select(table), table.c.study_instance_uid, page, None,
                                     search.study_of)
+
+    def find(self, level: str, conditions: Sequence[Condition], *, wanted: Iterable[str] = (),
+             page: int = 500) -> Iterator[dict[str, Any]]:
+        with _told_as_archive_error():
+            yield from find.find(self._engine, level, conditions, wanted, page)
+
+    def locate(self, conditions: Sequence[Condition], *, page: int = 5000) -> Iterator[Located]:
+        with _told_as_archive_error():
+            yield from find.locate(self._engine, conditions, page)
+
+    def more_than(self, level: str, conditions: Sequence[Condition], limit: int) -> bool:
+        with _told_as_archive_error():
+            return find.more_than(self._engine, level, conditions, limit)
+
+    def outdated(self, version: int, limit: int = 100) -> list[Instance]:
+        with _told_as_archive_error():
+            return describe.outdated(self._engine, version, limit)
+
+    def describe(self, instance: Instance, attributes: Mapping[str, Any] | None, version: int) -> bool:
+        return self._run(lambda batch: describe.describe(batch, instance.id, instance.digest, attributes,
+                                                         version))
 
     def status(self, rate_seconds: float = 300.0) -> Status:
         with _told_as_archive_error():

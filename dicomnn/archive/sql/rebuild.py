@@ -53,7 +53,8 @@ def _row(batch: Batch, item: Rebuilt) -> int:
     row["id"] = int(result.inserted_primary_key[0])
     batch.weigh(row, +1)
     batch.count("received", row["before"])
-    batch.touched(row["study_instance_uid"], row["series_instance_uid"], received.attributes, None)
+    batch.described(row)
+    batch.touched(row["study_instance_uid"], None)
     batch.study_changed(row["study_instance_uid"])
     for other, superseded, coded in item.conflicts:
         record(batch, row, dict(

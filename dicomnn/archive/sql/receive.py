@@ -9,7 +9,8 @@ from sqlalchemy import insert, select, update
 
 from dicomnn.archive.index import Receipt, Received
 from dicomnn.archive.sql import schema
-from dicomnn.archive.sql.batch import Batch, clean_json, clean_text, number_or_none
+from dicomnn.archive.sql.batch import Batch, clean_json, clean_text
+from dicomnn.archive.sql.levels import instance_columns
 from dicomnn.archive.states import Event, State
 
 
@@ -22,8 +23,7 @@ def receive(batch: Batch, received: Received, policy: str) -> Receipt:
     if row["object_name"] == received.object_name:
         # Our own commit, whose answer was lost: said again, not done again.
         return Receipt("new", row["id"], row["sop_instance_uid"])
-    series = clean_text(received.series_instance_uid)
-    batch.touched(clean_text(received.study_instance_uid), series, received.attributes, received.association)
+    batch.touched(clean_text(received.study_instance_uid), received.association)
     if row["state"] == State.DELETED.value:
         _point_to(batch, row, received, Event.RECEIVE_AGAIN)
         return Receipt("new", row["id"], uid)
@@ -51,9 +51,9 @@ def columns(batch: Batch, received: Received) -> dict[str, Any]:
         "profile": clean_text(received.profile),
         "model_id": None, "tried_effort": None, "tried_model": None,
         "recode_at": None, "recode_effort": None, "recode_by": None,
-        "modality": None if attributes.get("modality") is None else clean_text(attributes["modality"]),
-        "instance_number": number_or_none(attributes.get("instance_number")),
+        **instance_columns(attributes),
         "attributes": attributes,
+        "described": received.described,
         "facts": clean_json(received.facts),
         "source": clean_text(received.source),
         "calling_ae": clean_text(received.calling_ae),
@@ -93,8 +93,8 @@ def _new(batch: Batch, received: Received, uid: str) -> Receipt:
     assert result.inserted_primary_key is not None
     number = int(result.inserted_primary_key[0])
     batch.weigh(row, +1)
-    batch.touched(row["study_instance_uid"], row["series_instance_uid"], received.attributes,
-                  received.association)
+    batch.described(row)
+    batch.touched(row["study_instance_uid"], received.association)
     batch.study_changed(row["study_instance_uid"])
     _tell(batch, received, "new", uid, 1)
     return Receipt("new", number, uid)
@@ -104,6 +104,7 @@ def _point_to(batch: Batch, row: Mapping[str, Any], received: Received, event: E
     values = {**columns(batch, received), "sop_instance_uid": row["received_uid"], "attempts": 0,
               "error_code": None}
     assert batch.move(row, event, **values), "the row is locked"
+    batch.described(values)
     _tell(batch, received, "new" if event is Event.RECEIVE_AGAIN else "replaced",
           row["received_uid"], row["revision"] + 1)
     if received.kept_reason is not None:

@@ -22,6 +22,9 @@ metadata = MetaData(naming_convention={
     "pk": "pk_%(table_name)s",
 })
 
+# What the search reads: the attributes that a level keeps, and other forms of them; see ``levels.py``.
+Attributes = JSON(none_as_null=True)
+
 # SQLite numbers rows by itself only in a column that is exactly INTEGER.
 Key = BigInteger().with_variant(Integer, "sqlite")
 
@@ -58,6 +61,9 @@ instance = Table(
     Column("modality", String),
     Column("instance_number", BigInteger),
     Column("attributes", JSON, nullable=False),
+    Column("search", Attributes),
+    Column("patient_key", String),
+    Column("described", Integer, nullable=False, server_default="0"),   # by which reader of attributes
     Column("facts", JSON, nullable=False),
     Column("source", String, nullable=False),
     Column("calling_ae", String, nullable=False),
@@ -72,8 +78,9 @@ instance = Table(
     Index(None, "recode_by", "recode_at", "id"),
     Index(None, "tried_effort", "tried_model", "id"),
     Index(None, "study_instance_uid", "id"),
-    Index(None, "series_instance_uid", "id"),
+    Index(None, "series_instance_uid", "study_instance_uid", "id"),
     Index(None, "state", "reason", "id"),
+    Index(None, "described", "id"),
 )
 
 conflict = Table(
@@ -117,6 +124,10 @@ study = Table(
     Column("study_time", String),
     Column("accession_number", String),
     Column("study_description", String),
+    Column("date_key", String),
+    Column("time_key", String),
+    Column("attributes", Attributes),
+    Column("search", Attributes),
     Column("instances", BigInteger, nullable=False),
     Column("pending", BigInteger, nullable=False),
     Column("conflicts", BigInteger, nullable=False),
@@ -128,6 +139,29 @@ study = Table(
     Column("report_at", Float(53)),
     Column("report_claimed_until", Float(53)),
     Index(None, "report_due", "last_touched"),
+    Index(None, "date_key", "study_instance_uid"),
+    Index(None, "accession_number", "study_instance_uid"),
+)
+
+# A study has one patient, unless its objects disagree: then it is found under each of them.
+patient = Table(
+    "patient", metadata,
+    Column("study_instance_uid", String, primary_key=True),
+    Column("patient_key", String, primary_key=True),
+    Column("patient_id", String),
+    Column("name_1", String),               # component groups of the name, folded
+    Column("name_2", String),
+    Column("name_3", String),
+    Column("birth_date", String),
+    Column("attributes", Attributes),
+    Column("search", Attributes),
+    Column("instances", BigInteger, nullable=False),
+    Index(None, "patient_key", "study_instance_uid"),
+    Index(None, "patient_id", "study_instance_uid"),
+    Index(None, "name_1", "study_instance_uid"),
+    Index(None, "name_2", "study_instance_uid"),
+    Index(None, "name_3", "study_instance_uid"),
+    Index(None, "birth_date", "study_instance_uid"),
 )
 
 series = Table(
@@ -137,7 +171,10 @@ series = Table(
     Column("modality", String),
     Column("series_number", BigInteger),
     Column("series_description", String),
+    Column("attributes", Attributes),
+    Column("search", Attributes),
     Column("instances", BigInteger, nullable=False),
+    Index(None, "series_instance_uid"),
 )
 
 # Counted in the instance's own transaction. A row per writing process (shard), so that no two

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, RowMapping, Select, or_, select
@@ -39,7 +40,7 @@ def conflict_of(row: Row) -> Conflict:
 
 
 def study_of(row: Row) -> Study:
-    return Study(**{name: value for name, value in row.items() if name != "report_claimed_until"})
+    return Study(**{field.name: row[field.name] for field in fields(Study)})
 
 
 def get(engine: Engine, uid: str) -> Instance | None:

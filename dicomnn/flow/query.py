@@ -1,0 +1,55 @@
+"""What the archive holds, found by a query's conditions: the walk behind C-FIND and its kin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dicomnn.dicom.matching import Query
+from dicomnn.dicom.query_keys import Level
+from dicomnn.errors import TooManyMatches
+from dicomnn.flow.opening import Archive
+
+PAGE = 500
+LEVELS = {Level.PATIENT: "patient", Level.STUDY: "study", Level.SERIES: "series", Level.IMAGE: "instance"}
+CODED = "coded"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Attributes by name. `coded`: some of its instances must be restored before they can be sent."""
+
+    row: dict[str, Any]
+    coded: bool
+
+
+class Search:
+    """Queries over one archive. Thread-safe. ``limit``: most answers to one query, 0: any number."""
+
+    def __init__(self, archive: Archive, limit: int = 0) -> None:
+        self._archive, self._limit = archive, limit
+
+    def answers(self, query: Query) -> Iterator[Answer]:
+        """In order of UIDs; what is asked for beyond the first page is read as answers are taken.
+
+        Raises
+        ------
+        TooManyMatches
+            More match than the limit; before the first answer is given, so nothing is cut silently.
+        IdentifierInvalid
+            A list of values is too long.
+        IndexFailed
+            The index cannot be read.
+        """
+        level, index = LEVELS[query.level], self._archive.index
+        wanted = [*query.wanted, CODED]
+        page = min(PAGE, self._limit) if self._limit else PAGE
+        found = index.find(level, query.conditions, wanted=wanted, page=page)
+        first = [row for _, row in zip(range(page), found, strict=False)]
+        if self._limit and len(first) == page and index.more_than(level, query.conditions, self._limit):
+            raise TooManyMatches(f"more than {self._limit} matches; narrow the query")
+        for row in first:
+            yield Answer(row, bool(row.get(CODED)))
+        for row in found:
+            yield Answer(row, bool(row.get(CODED)))

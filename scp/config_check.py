@@ -1,0 +1,116 @@
+"""Values of the configuration that are not allowed, or contradict each other."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING
+
+from dicomnn.codec.profile import Profile
+from dicomnn.dicom.syntaxes import COMPRESSIONS
+from dicomnn.errors import ConfigurationError, UsageError
+from dicomnn.flow.lift import MODELS, Window
+
+if TYPE_CHECKING:
+    from scp.config import Config, DestinationRule, RecodeSection
+
+CONFLICT_POLICIES = ("never", "if-changed", "always")
+COMPRESS = ("", *COMPRESSIONS)
+EFFORTS = ("fast", "default", "max")
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def check(config: Config) -> Config:
+    """The same configuration, or a ConfigurationError that names the key and what is allowed."""
+    node, storage, coding = config.node, config.storage, config.coding
+    _one_of(storage.on_conflict, CONFLICT_POLICIES, "storage.on_conflict")
+    _one_of(storage.conflict_status, ("refuse", "warn"), "storage.conflict_status")
+    _one_of(storage.on_identity_mismatch, ("refuse", "keep"), "storage.on_identity_mismatch")
+    _one_of(config.query.coded_availability, ("ONLINE", "NEARLINE"), "query.coded_availability")
+    if config.query.max_answers < 0:
+        raise ConfigurationError("'query.max_answers' must be 0 (no limit) or more")
+    _one_of(coding.effort, EFFORTS, "coding.effort")
+    _one_of(config.log.level, LEVELS, "log.level")
+    _ae_title(node.ae_title, "node.ae_title")
+    if not 0 <= node.port <= 65535:
+        raise ConfigurationError(f"'node.port' must be 0 to 65535, not {node.port}")
+    if not 4096 <= node.max_pdu <= 1048576:
+        raise ConfigurationError("'node.max_pdu' must be 4096 to 1048576 bytes (0 would be unlimited)")
+    for name in ("max_associations", "max_associations_per_peer"):
+        if getattr(node, name) < 1:
+            raise ConfigurationError(f"'node.{name}' must be at least 1")
+    for name in ("acse_timeout", "dimse_timeout", "network_timeout"):
+        if getattr(node, name) <= 0:
+            raise ConfigurationError(f"'node.{name}' must be more than 0 seconds")
+    if coding.lease_seconds < 2:
+        raise ConfigurationError("'coding.lease_seconds' must be at least 2")
+    if coding.workers > 256:
+        raise ConfigurationError("'coding.workers' must be at most 256")
+    for where, profile in [("coding.profile", coding.profile), *(("profile in [[rules]]", rule.profile)
+                                                                  for rule in config.rules)]:
+        try:
+            Profile.parse(profile)
+        except UsageError as error:
+            raise ConfigurationError(f"'{where}': {error.message}") from error
+    for rule in config.rules:
+        _one_of(rule.effort, ("", *EFFORTS), "effort in [[rules]]")
+    _check_recode(config.recode)
+    for peer in config.peers:
+        _one_of(peer.compress, COMPRESS, "compress in [[peers]]")
+        if peer.address:
+            try:
+                ipaddress.ip_network(peer.address, strict=False)
+            except ValueError as error:
+                raise ConfigurationError(f"'address' in [[peers]]: {error}") from error
+    _check_destinations(config.destinations)
+    if not config.peers and not node.accept_any_peer and not _is_loopback(node.bind):
+        raise ConfigurationError(
+            f"listening on {node.bind} without a list of peers would let anybody store and read",
+            cure="List the allowed callers as [[peers]] (ae_title, address), or set "
+                 "accept_any_peer = true in [node].")
+    return config
+
+
+def _check_recode(recode: RecodeSection) -> None:
+    _one_of(recode.effort, ("", *EFFORTS), "recode.effort")
+    _one_of(recode.model, MODELS, "recode.model")
+    try:
+        Window.parse(recode.between)
+    except UsageError as error:
+        raise ConfigurationError(f"'recode.between': {error.message}") from error
+    if recode.after_days < 0:
+        raise ConfigurationError("'recode.after_days' must not be negative")
+    if recode.limit_per_night < 0:
+        raise ConfigurationError("'recode.limit_per_night' must not be negative; 0 is no limit")
+
+
+def _check_destinations(destinations: tuple[DestinationRule, ...]) -> None:
+    titles = [rule.ae_title for rule in destinations]
+    for rule in destinations:
+        _ae_title(rule.ae_title, "ae_title in [[destinations]]")
+        if titles.count(rule.ae_title) > 1:
+            raise ConfigurationError(f"'{rule.ae_title}' stands twice in [[destinations]]")
+        if not rule.host:
+            raise ConfigurationError(f"'host' of '{rule.ae_title}' is missing in [[destinations]]")
+        if not 0 < rule.port <= 65535:
+            raise ConfigurationError(f"'port' in [[destinations]] must be 1 to 65535, not {rule.port}")
+        _one_of(rule.compress, COMPRESS, "compress in [[destinations]]")
+
+
+def _ae_title(value: str, key: str) -> None:
+    if not re.fullmatch(r"[ -\[\]-~]{1,16}", value) or not value.strip():
+        raise ConfigurationError(f"'{key}' must be 1 to 16 printable ASCII characters")
+
+
+def _one_of(value: str, allowed: tuple[str, ...], key: str) -> None:
+    if value not in allowed:
+        raise ConfigurationError(f"'{key}' must be one of {', '.join(allowed)}, not '{value}'")
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
