@@ -143,12 +143,12 @@ def run(settings: Settings, progress: Progress | None = None) -> Result:
     )
     steps = len(codecs) + bool(thin)
     for number, codec in enumerate(codecs, 1):
-        units = _units_for(codec, folder)
-        if progress.stage:
-            later = sum(_pixels(_units_for(other, folder)) * cost(other) for other in codecs[number:])
-            later += thin * cost_of(settings.efforts)
-            progress.stage(Step(name_of(codec), number, steps, _pixels(units), cost(codec), later))
         try:
+            units = _units_for(codec, folder)
+            if progress.stage:
+                later = sum(_pixels(_units_for(other, folder)) * cost(other) for other in codecs[number:])
+                later += thin * cost_of(settings.efforts)
+                progress.stage(Step(name_of(codec), number, steps, _pixels(units), cost(codec), later))
             stages[codec] = _stage(codec, units, settings, progress, problems)
         except KeyboardInterrupt:
             interrupted = name_of(codec)
