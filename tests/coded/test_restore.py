@@ -13,6 +13,7 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from dicomnn.codec.payload import VERSION
 from dicomnn.coded.record import checked_text
 from dicomnn.coded.restore import check, frame, open_dataset, region, restore, stored_frames
 from dicomnn.coded.stored import StoredObject
@@ -212,7 +213,7 @@ def test_a_manifest_of_a_newer_format_is_refused(coded: Path, kit: Any) -> None:
 
 def test_a_payload_of_a_newer_format_is_refused(coded: Path, kit: Any) -> None:
     with pytest.raises(UnsupportedFormatVersion):
-        check(spliced(coded, b"DNNP\x02", b"DNNP\x63"), kit.no_models)
+        check(spliced(coded, b"DNNP" + bytes([VERSION]), b"DNNP\x63"), kit.no_models)
 
 
 def test_a_payload_that_needs_an_unknown_model_says_which(
