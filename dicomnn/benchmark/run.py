@@ -157,9 +157,13 @@ def run(settings: Settings, progress: Progress | None = None) -> Result:
     rows = [_row(series, stages, looks, failed) for series in folder.series]
     stacks = None
     if settings.group and not interrupted:
-        if thin and progress.stage:
-            progress.stage(Step(STACKS, steps, steps, thin, cost_of(settings.efforts), 0.0))
-        stacks = _stacks(folder, settings, progress)
+        stacks = Stacks(settings.group)
+        try:
+            if thin and progress.stage:
+                progress.stage(Step(STACKS, steps, steps, thin, cost_of(settings.efforts), 0.0))
+            stacks = _stacks(folder, settings, progress)
+        except KeyboardInterrupt:  # before the first stack; measure_stacks takes later ones
+            stacks.interrupted = True
         problems += stacks.problems
         interrupted = STACKS if stacks.interrupted else ""
     test = model.about.get("test", [])

@@ -166,7 +166,7 @@ def neighbour_table(scope: str, rows: Sequence[StackedSeries], efforts: Sequence
          "neighbour tiles"],
         cells,
         f"Payload bytes / {name_of(PEER)} over all thin slices of a series, one payload a run; with the slice"
-        f" before: groups of {group}, to read one slice takes decoding up to {group}."
+        f" before: groups of {group}; to read one slice takes decoding up to {group}."
         + (f" Random numbers, not counted: {', '.join(noise)}." if noise else ""),
     )  # fmt: skip
 

@@ -181,6 +181,20 @@ def test_a_slice_that_is_gone_leaves_its_stack_out_and_a_codec_that_fails_is_a_p
     assert told == [f"{name}: {codec}: {detail}"]
 
 
+def test_an_interrupt_leaves_the_series_that_were_done(sample_data: Path, tmp_path: Path) -> None:
+    written(tmp_path / "first", sample_data, slices(5, 7), [0, 1, 2, 3, 4])
+    written(tmp_path / "second", sample_data, slices(4, 8), [0, 1, 2, 3])
+    done = [0]
+
+    def pixels(more: int) -> None:
+        done[0] += more
+        if done[0] > 5 * 64 * 64:
+            raise KeyboardInterrupt
+
+    found = measure_stacks(look(tmp_path).series, efforts=("fast",), group=4, pixels=pixels)
+    assert found.interrupted and [row.series.source for row in found.rows] == ["first"]
+
+
 def test_a_folder_without_thin_slices_says_so_and_a_group_needs_neighbours(
     bench: dict[str, Any], tmp_path: Path
 ) -> None:
