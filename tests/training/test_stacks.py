@@ -71,7 +71,8 @@ def test_phases_of_one_place_go_with_the_same_phase_of_the_next() -> None:
 def test_without_places_the_numbers_tell_where_the_spacing_is_told() -> None:
     told = [slice_at(f"{n}", None, instance=n, spacing=2.0) for n in (1, 2, 4, 5)]
     assert pairs(told) == {"2": "1", "5": "4"}
-    assert pairs([replace(file, spacing=None) for file in told]) == {}
+    for spacing in (None, 0.0, 20.0):
+        assert pairs([replace(file, spacing=spacing) for file in told]) == {}
     assert pairs([replace(file, group="XR") for file in told]) == {}
 
 
