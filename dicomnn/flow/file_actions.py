@@ -16,6 +16,7 @@ from dicomnn.flow.pool import Tell
 
 if TYPE_CHECKING:
     from dicomnn.codec.model import Model
+    from dicomnn.coded.sealed import Sealed
     from dicomnn.shelf import Shelf
 
 
@@ -51,14 +52,19 @@ def _compress(job: FileJob, tell: Tell) -> FileResult:
             else ("internal", f"{type(error).__name__}: {error}. What to do: please report this case.")
         )
         return failed(job, code, f"{text} The original was copied unchanged.", after=job.size)
-    after = sealed.bytes_after if sealed.kind == "coded" else job.size
+    return _sealed(job, sealed, coded="coded")
+
+
+def _sealed(job: FileJob, sealed: Sealed, *, coded: str) -> FileResult:
+    """The line of a file that was sealed; ``coded`` is the verb for one that shrank."""
+    shrank = sealed.kind == "coded"
     return FileResult(
         job.name,
-        sealed.kind,
+        coded if shrank else sealed.kind,
         sealed.reason or "",
         sealed.detail,
         job.size,
-        after,
+        sealed.bytes_after if shrank else job.size,
         sealed.manifest.exact if sealed.manifest else "",
         sealed.seconds,
         sealed.facts(),
@@ -94,18 +100,7 @@ def _recode(job: FileJob, tell: Tell) -> FileResult:
         )
         if sealed.kind == "kept":
             shutil.copyfile(job.source, temporary)
-    after = sealed.bytes_after if sealed.kind == "coded" else job.size
-    return FileResult(
-        job.name,
-        "recoded" if sealed.kind == "coded" else "kept",
-        sealed.reason or "",
-        sealed.detail,
-        job.size,
-        after,
-        sealed.manifest.exact if sealed.manifest else "",
-        sealed.seconds,
-        sealed.facts(),
-    )
+    return _sealed(job, sealed, coded="recoded")
 
 
 def _restore(job: FileJob, tell: Tell) -> FileResult:
