@@ -27,7 +27,7 @@ from scp.config import Config
 from scp.dimse.accept import Limits, NodeAssociation, NodeServer, Peer, Service, request_handler
 from scp.dimse.contexts import VERIFICATION
 from scp.dimse.destination import Destination
-from scp.dimse.find import Find, serve_find
+from scp.dimse.find import ONLINE, Find, serve_find
 from scp.dimse.get import serve_get
 from scp.dimse.move import Mover, serve_move
 from scp.dimse.store import open_arrival, serve_store
@@ -120,8 +120,8 @@ class Node:
                 d.ae_title: Destination(d.ae_title, d.host, d.port, _syntaxes(d.compress))
                 for d in self.config.destinations})
             query = self.config.query
-            self._find = Find(Search(self.archive, query.max_answers), self.config.node.ae_title,
-                              query.coded_availability)
+            search = Search(self.archive, query.max_answers, tell_coded=query.coded_availability != ONLINE)
+            self._find = Find(search, self.config.node.ae_title, query.coded_availability)
             self._listen()
         except BaseException:
             self.archive.close()

@@ -18,17 +18,22 @@ CODED = "coded"
 
 @dataclass(frozen=True)
 class Answer:
-    """Attributes by name. `coded`: some of its instances must be restored before they can be sent."""
+    """Attributes by name. `coded`: some of its instances must be restored before they can be sent (only where
+    that is told)."""
 
     row: dict[str, Any]
     coded: bool
 
 
 class Search:
-    """Queries over one archive. Thread-safe. ``limit``: most answers to one query, 0: any number."""
+    """Queries over one archive. Thread-safe.
 
-    def __init__(self, archive: Archive, limit: int = 0) -> None:
-        self._archive, self._limit = archive, limit
+    limit: most answers to one query, 0: any number. tell_coded: find out for each answer whether something of
+    it is coded, which takes a look at its instances.
+    """
+
+    def __init__(self, archive: Archive, limit: int = 0, *, tell_coded: bool = False) -> None:
+        self._archive, self._limit, self._tell_coded = archive, limit, tell_coded
 
     def answers(self, query: Query) -> Iterator[Answer]:
         """In order of UIDs; what is asked for beyond the first page is read as answers are taken.
@@ -43,7 +48,7 @@ class Search:
             The index cannot be read.
         """
         level, index = LEVELS[query.level], self._archive.index
-        wanted = [*query.wanted, CODED]
+        wanted = [*query.wanted, CODED] if self._tell_coded else query.wanted
         page = min(PAGE, self._limit) if self._limit else PAGE
         found = index.find(level, query.conditions, wanted=wanted, page=page)
         first = [row for _, row in zip(range(page), found, strict=False)]

@@ -20,7 +20,7 @@ from dicomnn.coded.egress import offered, write_as
 from dicomnn.coded.restore import restore
 from dicomnn.coded.transcode import NotCompressible, compress_as
 from dicomnn.conditions import OneOf
-from dicomnn.dicom.syntaxes import syntax
+from dicomnn.dicom.syntaxes import COMPRESSIONS, syntax
 from dicomnn.errors import IdentifierInvalid, NotCoded, ObjectMissing, PeerError, RestoreMismatch
 from dicomnn.flow.opening import Archive
 from dicomnn.flow.part10 import data_set_offset, file_prefix
@@ -45,8 +45,8 @@ class Query:
 class Match:
     """One instance to be sent; small, because there may be a million of them.
 
-    received: the transfer syntax in which it came and can leave unchanged; empty where restoring gives
-    another one.
+    received: the transfer syntax in which it came and can leave again; empty where restoring gives another
+    one, and that cannot be compressed into it.
     """
 
     sop_instance_uid: str
@@ -209,6 +209,12 @@ class Retrieval:
     def _converted(self, instance: Instance, path: Path, present: str,
                    accepted: tuple[str, ...] | None) -> Outgoing:
         wanted = next((s for s in offered(present) if accepted is None or s in accepted), None)
+        if wanted is None and syntax(present).native:
+            # A peer that takes nothing but a compression that we can write.
+            packed = next((uid for uid in COMPRESSIONS.values() if uid in (accepted or ())), None)
+            if packed is not None:
+                with contextlib.suppress(NotCompressible):
+                    return self._written(instance, packed, lambda spool: compress_as(path, spool, packed))
         if wanted is None:
             raise NoCommonSyntax(f"the peer takes none of {', '.join(offered(present))} for this class",
                                  subject=instance.sop_instance_uid)
@@ -245,9 +251,10 @@ def _as_received(source: BinaryIO) -> tuple[BinaryIO, int]:
 
 
 def _match(located: Located) -> Match:
-    whole = not located.coded or syntax(located.transfer_syntax_uid).native
+    received = located.transfer_syntax_uid
+    whole = not located.coded or syntax(received).native or received in COMPRESSIONS.values()
     return Match(located.sop_instance_uid, located.sop_class_uid,
-                 located.transfer_syntax_uid if whole else "")
+                 received if whole else "")
 
 
 def _agrees(query: Query, instance: Instance) -> bool:

@@ -7,6 +7,7 @@ PDUs, and whoever sends waits for the answers itself.
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -91,9 +92,10 @@ def connected(destination: Destination, contexts: Sequence[PresentationContext],
     assoc.requestor.maximum_length = limits.max_pdu
     assoc.requestor.implementation_class_uid = ae.implementation_class_uid
     assoc.requestor.implementation_version_name = ae.implementation_version_name
-    for number, context in enumerate(contexts):
+    proposed = copy.deepcopy(list(contexts))       # negotiation writes its results into them
+    for number, context in enumerate(proposed):
         context.context_id = 2 * number + 1
-    assoc.requestor.requested_contexts = list(contexts)
+    assoc.requestor.requested_contexts = proposed
     assoc.request()
     if not assoc.is_established:
         raise PeerError(_why_not(assoc, destination))

@@ -26,6 +26,8 @@ from scp.dimse.send import PeerGone
 
 log = structlog.get_logger(__name__)
 
+ONLINE = "ONLINE"
+
 
 @dataclass(frozen=True)
 class Find:
@@ -34,7 +36,7 @@ class Find:
 
     search: Search
     ae_title: str
-    coded_availability: str = "ONLINE"
+    coded_availability: str = ONLINE
 
 
 def serve_find(find: Find, assoc: Any, request: Any, context: PresentationContext) -> None:
@@ -55,7 +57,7 @@ def serve_find(find: Find, assoc: Any, request: Any, context: PresentationContex
                 break
             if not assoc.is_established or not assoc.dul.is_alive() or assoc.acse.is_aborted():
                 raise PeerGone("the peer left during a query")
-            availability = find.coded_availability if found.coded else "ONLINE"
+            availability = find.coded_availability if found.coded else ONLINE
             _respond(assoc, request, context, pending, answer(
                 query, found.row, explicit=explicit, retrieve_ae_title=find.ae_title,
                 availability=availability))

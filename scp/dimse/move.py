@@ -1,12 +1,14 @@
 """C-MOVE: matches of the archive sent to a configured destination, byte for byte (PS3.4 C.4.2).
 
 One association carries the whole request, further ones only for what its 128 contexts leave out. When the
-destination drops it, the instance on its way has failed and the next one goes over a new association.
+destination drops it, the instance on its way is tried again over a new one, once; then it has failed, and the
+next one's turn comes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +22,12 @@ from scp.dimse import status
 from scp.dimse.accept import Limits
 from scp.dimse.destination import Destination, SenderAssociation, connected
 from scp.dimse.plan import Batch, plan
-from scp.dimse.send import NoContext, PeerGone
+from scp.dimse.send import NoAnswer, NoContext, PeerGone
 from scp.dimse.suboperations import Over, ReceiverLost, Retrieve, Tally
 
 log = structlog.get_logger(__name__)
 
-LOSSES = 2          # associations lost in a row, without an answer between: the rest is given up
+LOSSES = 2          # instances lost in a row, without an answer between: the rest is given up
 
 
 class UnknownDestination(PeerError):
@@ -43,9 +45,19 @@ class Mover:
 
 
 class _Sender(Over):
-    """A destination's association; when it ends, the one that asked is still there."""
+    """A destination, over one association at a time; when that ends, the one that asked is still there."""
 
     answers = 0
+
+    def __init__(self, connect: Callable[[], AbstractContextManager[SenderAssociation]], seconds: float,
+                 originator: tuple[str, int], compress: tuple[str, ...]) -> None:
+        self._connect, self._open = connect, ExitStack()
+        super().__init__(self._open.enter_context(connect()), seconds, originator=originator,
+                         compress=compress)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Release the association; abort it after an error."""
+        self._open.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
 
     def send(self, outgoing: Outgoing, waiting: Callable[[], None]) -> int:
         def asked_still_there() -> None:
@@ -56,14 +68,30 @@ class _Sender(Over):
             if self._assoc.left:
                 raise PeerGone("the destination ended the association before it answered")
 
-        try:
-            answer = super().send(outgoing, asked_still_there)
-        except (NoContext, _AskerGone):
-            raise
-        except PeerError as error:     # also one that left a message unfinished: the association is useless
-            raise ReceiverLost(str(error)) from error
-        self.answers += 1
-        return answer
+        start, again = outgoing.source.tell(), True
+        while True:
+            try:
+                if self._assoc.left or not self._assoc.dul.is_alive():
+                    self._call_again()     # it grew tired while this instance was restored
+                answer = super().send(outgoing, asked_still_there)
+                self.answers += 1
+                return answer
+            except (NoContext, _AskerGone):
+                raise
+            except NoAnswer as error:
+                raise ReceiverLost(error.message) from error
+            except PeerGone as error:
+                # Perhaps it ended the association just as we began to send; storing twice does no harm.
+                if not again:
+                    raise ReceiverLost(error.message) from error
+                again = False
+                outgoing.source.seek(start)
+            except PeerError as error:     # a message was left unfinished, or it cannot be called again
+                raise ReceiverLost(error.message) from error
+
+    def _call_again(self) -> None:
+        self._open.close()
+        self._assoc = self._open.enter_context(self._connect())
 
 
 class _AskerGone(PeerGone):
@@ -101,13 +129,16 @@ class MoveService(Retrieve):
         while done < len(batch.matches):
             sender: _Sender | None = None
             try:
-                with connected(self._destination, batch.contexts, ae_title=self._mover.ae_title,
-                               limits=self._mover.limits) as assoc:
-                    sender = self._sender(assoc)
-                    return self._send_some(batch.matches[done:], tally, sender)
-            except PeerGone:
-                raise
-            except PeerError as error:
+                sender = self._sender(batch)
+                cancelled = self._send_some(batch.matches[done:], tally, sender)
+                sender.close()
+                return cancelled
+            except BaseException as error:
+                if sender is not None:
+                    with suppress(Exception):
+                        sender.close(error)
+                if isinstance(error, PeerGone) or not isinstance(error, PeerError):
+                    raise
                 done = tally.total - tally.remaining - tried
                 losses = 1 if sender is not None and sender.answers else losses + 1
                 log.warning("destination-lost", destination=str(self._destination), reason=str(error),
@@ -118,9 +149,13 @@ class MoveService(Retrieve):
                     return False
         return False
 
-    def _sender(self, assoc: SenderAssociation) -> _Sender:
-        return _Sender(assoc, self._mover.limits.dimse_timeout, compress=self._destination.compress,
-                       originator=(self._assoc.calling_ae, self._message_id))
+    def _sender(self, batch: Batch) -> _Sender:
+        def connect() -> AbstractContextManager[SenderAssociation]:
+            return connected(self._destination, batch.contexts, ae_title=self._mover.ae_title,
+                             limits=self._mover.limits)
+
+        return _Sender(connect, self._mover.limits.dimse_timeout, (self._assoc.calling_ae, self._message_id),
+                       self._destination.compress)
 
 
 def serve_move(mover: Mover, assoc: Any, request: Any, context: PresentationContext) -> None:

@@ -27,6 +27,10 @@ class PeerGone(PeerError):
     """The association ended while something was to be sent or awaited."""
 
 
+class NoAnswer(PeerGone):
+    """The peer is there, and says nothing."""
+
+
 class NoContext(PeerError):
     """There is no accepted presentation context for an instance."""
 
@@ -120,7 +124,7 @@ def await_answer(assoc: Any, seconds: float, message_id: int,
             if assoc.dul.to_provider_queue.qsize():
                 end = time.monotonic() + seconds        # our own bytes are still on their way out
             if time.monotonic() > end:
-                raise PeerGone("the peer did not answer in time") from None
+                raise NoAnswer("the peer did not answer in time") from None
             if while_waiting is not None:
                 while_waiting()
             continue

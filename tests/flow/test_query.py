@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pytest
 from pydicom import Dataset
@@ -10,7 +11,6 @@ from pydicom.filereader import read_dataset
 from sqlalchemy import update
 
 from dicomnn.archive.sql import schema
-from dicomnn.archive.sql.batch import Known
 from dicomnn.archive.sql.index import SqlIndex
 from dicomnn.dicom.attributes import VERSION
 from dicomnn.dicom.matching import Query, parse
@@ -39,11 +39,14 @@ def study(number: int, **more: object) -> Item:
 def test_what_came_in_is_found_at_once_and_still_when_it_is_coded(walks: Walks) -> None:
     walks.put(study(1))
     asked = query("STUDY", StudyDate="20240101", PatientName="name*", ModalitiesInStudy="CT")
-    (answer,) = Search(walks.archive).answers(asked)
+    (answer,) = Search(walks.archive, tell_coded=True).answers(asked)
     assert (answer.row["study_instance_uid"], answer.coded) == ("1.2.1", False)
     assert [done.outcome for done in walks.code_all()] == ["coded"]
-    (answer,) = Search(walks.archive).answers(asked)
+    (answer,) = Search(walks.archive, tell_coded=True).answers(asked)
     assert (answer.row["modalities_in_study"], answer.coded) == (["CT"], True)
+    for level in ("PATIENT", "SERIES", "IMAGE"):
+        assert [a.coded for a in Search(walks.archive, tell_coded=True).answers(query(level))] == [True]
+    assert [a.coded for a in Search(walks.archive).answers(asked)] == [False], "nobody asked"
 
 
 def test_more_matches_than_allowed_are_refused_before_the_first_answer(walks: Walks) -> None:
@@ -57,7 +60,8 @@ def test_more_matches_than_allowed_are_refused_before_the_first_answer(walks: Wa
 
 @pytest.mark.parametrize("coded", [False, True])
 def test_attributes_that_an_older_version_did_not_read_are_read_again_from_the_objects(
-        walks: Walks, coded: bool) -> None:
+        open_walks: Callable[..., Walks], coded: bool) -> None:
+    walks = open_walks()
     walks.put(study(1, OperatorsName="Op^One", PatientComments="seen"))
     if coded:
         assert [done.outcome for done in walks.code_all()] == ["coded"]
@@ -69,7 +73,7 @@ def test_attributes_that_an_older_version_did_not_read_are_read_again_from_the_o
         connection.execute(update(schema.series).values(attributes=attributes, search={}))
         connection.execute(update(schema.patient).values(attributes=attributes, search={}))
         connection.commit()
-    index._known = Known()                           # a process that starts knows no rows yet
+    walks = open_walks()                             # a new process
     asked = query("SERIES", OperatorsName="op*")
     assert list(Search(walks.archive).answers(asked)) == []
     assert redescribe(walks.archive) == 1

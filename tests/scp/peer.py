@@ -141,8 +141,11 @@ def store_raw(assoc: Any, item: Item, message_id: int = 1, *, command_uid: str |
     request.DataSet = io.BytesIO(item.data)
     assoc._reactor_checkpoint.clear()
     try:
-        while not assoc._is_paused and assoc.is_alive():
-            time.sleep(0.001)
+        # Twice: the flag is still up for a moment when the reactor just goes on, and then takes our answer.
+        for _ in range(2):
+            while not assoc._is_paused and assoc.is_alive():
+                time.sleep(0.001)
+            time.sleep(0.002)
         assoc.dimse.send_msg(request, contexts[0].context_id)
         end = time.monotonic() + timeout
         while time.monotonic() < end:

@@ -25,7 +25,8 @@ class Receiver:
     """Takes ``pairs`` of (class, syntax or syntaxes) on a free port of this machine.
 
     answer: the status for an object; it may wait, or abort ``event.assoc``. associations: how many were
-    opened, with the AE titles that called.
+    opened, with the AE titles that called. patience: seconds of silence after which it aborts one; aborted is
+    set when it has.
     """
 
     pairs: Pairs
@@ -34,6 +35,8 @@ class Receiver:
     callers: list[str] = field(default_factory=list)
     originators: list[tuple[str, int]] = field(default_factory=list)
     proposed: list[list[tuple[str, list[str]]]] = field(default_factory=list)
+    patience: float = 120.0
+    aborted: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Receiver:
         contexts: dict[str, list[str]] = {}
@@ -44,9 +47,10 @@ class Receiver:
             if uid_to_service_class(uid) is not StorageServiceClass:
                 register_uid(uid, "Class" + uid.replace(".", "_"), StorageServiceClass)
         self._lock = threading.Lock()
-        self._server = entity("SINK").start_server(
+        self._server = entity("SINK", self.patience).start_server(
             ("127.0.0.1", 0), block=False, contexts=[build_context(c, t) for c, t in contexts.items()],
-            evt_handlers=[(evt.EVT_C_STORE, self._stored), (evt.EVT_REQUESTED, self._requested)])
+            evt_handlers=[(evt.EVT_C_STORE, self._stored), (evt.EVT_REQUESTED, self._requested),
+                          (evt.EVT_ABORTED, lambda event: self.aborted.set())])
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,

@@ -9,7 +9,9 @@ import numpy as np
 import pydicom
 import pytest
 
+from dicomnn.coded.transcode import compress_as
 from dicomnn.dicom.syntaxes import COMPRESSIONS
+from dicomnn.flow.part10 import file_prefix
 from tests.faults.campaign import wait_idle
 from tests.scp.objects import made
 from tests.scp.peer import CT, EXPLICIT, IMPLICIT, SR, Item, NodeProcess, get_study, send
@@ -59,3 +61,23 @@ def test_images_reach_such_a_peer_compressed_before_and_after_coding_and_the_res
                 assert get_study(node.port, study, asked).by_uid == {
                     image.instance: image, report.instance: report}, "others get what was sent"
                 assert get_study(node.port, study, asked[1:], title="VIEWER").by_uid[image.instance] == image
+
+
+def test_what_came_in_jpeg_ls_and_was_coded_reaches_a_peer_that_takes_nothing_else(tmp_path: Path) -> None:
+    study, archive, packed = f"{STUDY}.2", tmp_path / "archive", COMPRESSIONS["jpeg-ls"]
+    image = made(f"{study}.1.1", study=study, series=f"{study}.1", size=64)
+    part10, stream = tmp_path / "image.dcm", io.BytesIO()
+    part10.write_bytes(file_prefix(CT, image.instance, EXPLICIT) + image.data)
+    compress_as(part10, stream, packed)
+    sent = Item(CT, image.instance, packed, stream.getvalue())
+    with Receiver([(CT, packed)]) as receiver:
+        config = receiver.destination() + "[study]\nreports = false\n"
+        with NodeProcess(archive, "--workers", "1", config=config) as node:
+            assert send(node.port, [sent]) == [0]
+            assert wait_idle(archive, 120).returncode == 0
+            (plain,) = get_study(node.port, study, [(CT, EXPLICIT)]).items
+            assert plain == image, "it was coded: it comes back uncompressed where that is taken"
+            assert move_study(node.port, study).final == 0
+            (came,) = receiver.items
+            assert came.syntax == packed and np.array_equal(pixels(came), pixels(image))
+            assert get_study(node.port, study, [(CT, packed)]).items == [came]

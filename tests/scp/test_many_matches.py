@@ -1,9 +1,10 @@
-"""C-GET and C-MOVE with more matches than a 16-bit count holds."""
+"""C-GET and C-MOVE with more matches than a 16-bit count holds, and slower than a destination waits."""
 
 from __future__ import annotations
 
 import io
 import logging
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from pynetdicom.dsutils import decode, encode
 from pynetdicom.presentation import build_context
 
 from dicomnn.errors import ObjectMissing
-from dicomnn.flow.retrieve import Match
+from dicomnn.flow.retrieve import Match, Outgoing
 from scp.dimse.accept import Limits
 from scp.dimse.destination import Destination
 from scp.dimse.get import GetService
@@ -45,9 +46,9 @@ def quiet() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.mark.parametrize("model", [STUDY_GET, STUDY_MOVE])
-def test_trap_counts_beyond_sixteen_bits_stay_at_the_largest_and_nothing_breaks(model: str) -> None:
-    sent: list[Any] = []
+def request_for(model: str, sent: list[Any]) -> tuple[Any, Any, Any]:
+    """(association, request, context) of a retrieval whose answers go to ``sent``: status, remaining, failed,
+    identifier."""
     context = build_context(model, EXPLICIT)
     context.context_id = 1
     query = Dataset()
@@ -61,6 +62,13 @@ def test_trap_counts_beyond_sixteen_bits_stay_at_the_largest_and_nothing_breaks(
              message.Identifier))))
     request = SimpleNamespace(MessageID=1, AffectedSOPClassUID=UID(model), MoveDestination="SINK",
                               Identifier=io.BytesIO(encode(query, False, True) or b""))
+    return assoc, request, context
+
+
+@pytest.mark.parametrize("model", [STUDY_GET, STUDY_MOVE])
+def test_trap_counts_beyond_sixteen_bits_stay_at_the_largest_and_nothing_breaks(model: str) -> None:
+    sent: list[Any] = []
+    assoc, request, context = request_for(model, sent)
     archive: Any = _Empty()
     if model == STUDY_GET:
         GetService(archive, assoc, request, context).run()
@@ -76,3 +84,30 @@ def test_trap_counts_beyond_sixteen_bits_stay_at_the_largest_and_nothing_breaks(
     failed_uids = decode(identifier, False, True)["FailedSOPInstanceUIDList"]
     assert failed_uids.VR == "UI" and len("\\".join(failed_uids.value)) < 65535
     assert failed_uids.value[:2] == ["1.2.3.0", "1.2.3.1"]
+
+
+class _Slow:
+    """An archive that needs longer for its second instance than the destination waits."""
+
+    def __init__(self, aborted: threading.Event) -> None:
+        self._aborted, self.prepared = aborted, 0
+
+    def matches(self, query: object) -> list[Match]:
+        return [Match(f"1.2.3.{n}", CT, EXPLICIT) for n in range(3)]
+
+    def prepare(self, match: Match, accepted: tuple[str, ...], compress: tuple[str, ...]) -> Outgoing:
+        self.prepared += 1
+        if match.sop_instance_uid == "1.2.3.1":
+            assert self._aborted.wait(30)
+        data = b"\x08\0\x18\0UI\x08\0" + match.sop_instance_uid.encode().ljust(8, b"\0")
+        return Outgoing(CT, match.sop_instance_uid, EXPLICIT, io.BytesIO(data), len(data))
+
+
+def test_trap_a_destination_that_grows_tired_during_a_restore_is_called_again_and_nothing_fails() -> None:
+    with Receiver([(CT, [EXPLICIT, IMPLICIT])], patience=1.0) as receiver:
+        archive: Any = _Slow(receiver.aborted)
+        sent: list[Any] = []
+        mover = Mover(archive, "NODE", Limits(), {"SINK": Destination("SINK", "127.0.0.1", receiver.port)})
+        MoveService(mover, *request_for(STUDY_MOVE, sent)).run()
+        assert sent[-1][0] == 0 and archive.prepared == 3
+        assert len(receiver.items) == 3 and len(receiver.callers) == 2

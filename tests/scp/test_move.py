@@ -149,7 +149,7 @@ def test_a_destination_that_refuses_everything_gives_a702(pair: Pair) -> None:
     assert got.final == 0xA702 and got.counts["Failed"] == 1
 
 
-def test_a_destination_that_drops_the_association_loses_one_instance_and_gets_the_rest(pair: Pair) -> None:
+def test_a_destination_that_always_drops_one_instance_loses_that_alone(pair: Pair) -> None:
     study = f"{STUDY}.7"
     items = [image(n, study=study, series=f"{study}.1") for n in range(1, 6)]
     pair.put(*items)
@@ -164,6 +164,25 @@ def test_a_destination_that_drops_the_association_loses_one_instance_and_gets_th
     assert got.final == 0xB000 and got.failed == [items[2].instance]
     assert (got.counts["Completed"], got.counts["Failed"]) == (4, 1)
     assert {items[n].instance for n in (0, 1, 3, 4)} <= set(pair.receiver.by_uid)
+    assert len(pair.receiver.callers) == 3, "it was tried again"
+
+
+def test_a_destination_that_drops_the_association_once_loses_nothing(pair: Pair) -> None:
+    study = f"{STUDY}.13"
+    items = [image(n, study=study, series=f"{study}.1") for n in range(1, 6)]
+    pair.put(*items)
+    dropped = threading.Event()
+
+    def drop_once(item: Item, event: Any) -> int:
+        if item.instance == items[2].instance and not dropped.is_set():
+            dropped.set()
+            event.assoc.abort()
+        return 0
+
+    pair.answers = drop_once
+    got = move_study(pair.node.port, study)
+    assert got.final == 0 and got.counts["Completed"] == 5
+    assert set(pair.receiver.by_uid) == {item.instance for item in items}
     assert len(pair.receiver.callers) == 2
 
 
@@ -179,7 +198,7 @@ def test_a_destination_that_drops_every_association_is_given_up(pair: Pair) -> N
     pair.answers = drop
     got = move_study(pair.node.port, study)
     assert got.final == 0xA702 and got.failed == [item.instance for item in items]
-    assert len(pair.receiver.callers) == 2
+    assert len(pair.receiver.callers) == 4, "two instances, twice each"
 
 
 def test_a_cancelled_move_stops_and_says_how_many_remained(pair: Pair) -> None:

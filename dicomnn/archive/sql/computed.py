@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, literal, select
 
 from dicomnn.archive.sql import schema
 from dicomnn.archive.sql.levels import ATTRIBUTES, Kind
@@ -101,18 +101,18 @@ def _of_series(connection: Connection, answers: Answers) -> None:
 
 
 def _coded(connection: Connection, level: str, answers: Answers) -> None:
+    """By the first coded instance of each: looking stops there."""
     key = {"patient": "patient_key", "study": "study_instance_uid", "series": "series_instance_uid",
            "instance": "sop_instance_uid"}[level]
-    column = schema.instance.c[key]
-    there = select(column).distinct().where(column.in_(_of(answers, key)),
-                                            schema.instance.c.state.in_(_CODED_STATES))
-    if level == "patient":                 # found by the studies of the patient
-        patient = schema.patient
-        there = (select(patient.c.patient_key).distinct().select_from(patient, schema.instance)
-                 .where(patient.c.patient_key.in_(_of(answers, key)),
-                        patient.c.study_instance_uid == schema.instance.c.study_instance_uid,
-                        schema.instance.c.state.in_(_CODED_STATES)))
-    coded = set(connection.execute(there).scalars())
+    instance, table = schema.instance, {"patient": schema.patient, "study": schema.study,
+                                        "series": schema.series, "instance": schema.instance}[level]
+    own = table.alias()
+    same = [instance.c.study_instance_uid == own.c.study_instance_uid]
+    if level in ("series", "instance"):
+        same.append(instance.c[key] == own.c[key])
+    there = select(literal(1)).where(*same, instance.c.state.in_(_CODED_STATES)).exists()
+    coded = set(connection.execute(
+        select(own.c[key]).distinct().where(own.c[key].in_(_of(answers, key)), there)).scalars())
     for answer in answers:
         answer[CODED] = answer[key] in coded
 
