@@ -242,8 +242,7 @@ def tile_table(scope: str, rows: Sequence[Row]) -> Table:
 def speed_table(speeds: Sequence[Speed]) -> Table:
     """MB/s of 16-bit pixels, memory, and what that is of the two yardsticks of this run."""
     by_codec = {found.codec: found for found in speeds}
-    encode = by_codec[YARDSTICK].encode if YARDSTICK in by_codec else None
-    decode = by_codec[DECODE_YARDSTICK].decode if DECODE_YARDSTICK in by_codec else None
+    encode, decode = by_codec.get(YARDSTICK), by_codec.get(DECODE_YARDSTICK)
     return Table(
         "Speed, MB/s of 16-bit pixels",
         ["codec", "cores", "encode", "decode", "encode, core", "decode, core", "encode / JPEG XL e7",
@@ -257,14 +256,15 @@ def speed_table(speeds: Sequence[Speed]) -> Table:
                 _number(found.decode),
                 _number(found.encode_core),
                 _number(found.decode_core),
-                _share(found.encode, encode),
-                _share(found.decode, decode),
+                _share(found, encode, "encode"),
+                _share(found, decode, "decode"),
                 f"{found.memory / (1 << 20):.0f} MiB",
             ]
             for found in speeds
             if found.pixels
         ],
-        "encode, decode: all cores together, by the wall; core: by processor seconds, one core.",
+        "encode, decode: all cores together, by the wall; core: by processor seconds, one core. Shares: by"
+        " the wall, and by processor seconds." + _busy(speeds),
     )  # fmt: skip
 
 
@@ -272,8 +272,34 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
-def _share(value: float | None, yardstick: float | None) -> str:
-    return "" if value is None or not yardstick else f"{value / yardstick:.3g}"
+def _share(found: Speed, yardstick: Speed | None, way: str) -> str:
+    """Of the yardstick's speed: by the wall, and by processor seconds."""
+    shares = []
+    for name in (way, f"{way}_core"):
+        value, of = getattr(found, name), getattr(yardstick, name, None)
+        if value is None or not of:
+            return ""
+        shares.append(f"{value / of:.3g}")
+    return f"{shares[0]} ({shares[1]})"
+
+
+BUSY = 1.25
+"""Wall by processor seconds above which a stage did not have its cores for itself."""
+
+
+def _busy(speeds: Sequence[Speed]) -> str:
+    """A warning where the machine did something else in some of the stages."""
+    busy = [
+        name_of(found.codec)
+        for found in speeds
+        if not found.codec.startswith(THREADED)
+        and found.encode is not None
+        and found.encode_core is not None
+        and found.encode_core * found.workers > BUSY * found.encode
+    ]
+    if not busy:
+        return ""
+    return f" The machine was busy in {len(busy)} of {len(speeds)} stages: trust the processor seconds."
 
 
 # ------------------------------------------------------------------ savings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,8 @@ from dicomnn.benchmark.ratios import Row, Size, by_group, interval, is_noise, me
 from dicomnn.benchmark.record import pairs
 from dicomnn.benchmark.savings import Saving, yearly
 from dicomnn.benchmark.slices import Run
+from dicomnn.benchmark.speeds import Speed
+from dicomnn.benchmark.tables import speed_table
 
 OURS, PEER = "dicomnn:default:lossless", "jxl-e7"
 
@@ -90,3 +94,14 @@ def test_a_yearly_volume_has_the_folders_mix() -> None:
     ]
     found = yearly(parts, 8.0)
     assert [(one.modality, one.now, one.after) for one in found] == [("CT", 6.0, 3.0), ("US", 2.0, 2.0)]
+
+
+def test_speeds_are_told_as_shares_both_ways_and_a_busy_machine_is_named() -> None:
+    quiet = [Speed("jxl-e7", 2, 100, 8.0, 50.0, 4.0, 25.0, 1, 1.0),
+             Speed(OURS, 2, 100, 4.0, 5.0, 2.0, 2.5, 1, 1.0)]  # fmt: skip
+    table = speed_table(quiet)
+    assert table.rows[1][6:8] == ["0.5 (0.5)", ""]
+    assert "busy" not in table.note
+    busy = replace(quiet[1], encode=1.0)
+    table = speed_table([quiet[0], busy])
+    assert table.rows[1][6] == "0.125 (0.5)" and "busy in 1 of 2 stages" in table.note
