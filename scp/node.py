@@ -15,6 +15,7 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomnn.dicom.syntaxes import COMPRESSIONS
 from dicomnn.errors import ConfigurationError, DicomnnError
+from dicomnn.flow.forward import Rule
 from dicomnn.flow.ingest import Arrival, Ingest, Policy, ProfileRule
 from dicomnn.flow.lift import NightRule
 from dicomnn.flow.opening import Archive, Place, open_archive
@@ -28,10 +29,12 @@ from scp.dimse.accept import Limits, NodeAssociation, NodeServer, Peer, Service,
 from scp.dimse.contexts import VERIFICATION
 from scp.dimse.destination import Destination
 from scp.dimse.find import ONLINE, Find, serve_find
+from scp.dimse.forward import Manner
 from scp.dimse.get import serve_get
 from scp.dimse.move import Mover, serve_move
 from scp.dimse.store import open_arrival, serve_store
 from scp.dimse.stream import StoreRequest
+from scp.forwarder import ForwarderSettings
 from scp.pool import WorkerPool, WorkerSettings
 
 log = structlog.get_logger(__name__)
@@ -69,6 +72,7 @@ def policy_of(config: Config) -> Policy:
         conflict_status=config.storage.conflict_status,
         keep_mismatched=config.storage.on_identity_mismatch == "keep",
         minimum_free_bytes=config.storage.minimum_free_bytes,
+        forward=bool(config.forward),
     )
 
 
@@ -85,6 +89,29 @@ def _syntaxes(compress: str) -> tuple[str, ...]:
     return (COMPRESSIONS[compress],) if compress else ()
 
 
+def destinations_of(config: Config) -> tuple[Destination, ...]:
+    """Where C-MOVE and rules may send."""
+    return tuple(Destination(d.ae_title, d.host, d.port, _syntaxes(d.compress)) for d in config.destinations)
+
+
+def limits_of(config: Config) -> Limits:
+    """What a peer may ask of the node, and how long the node waits for one."""
+    node = config.node
+    return Limits(node.max_pdu, node.max_associations, node.max_associations_per_peer, node.acse_timeout,
+                  node.dimse_timeout, node.network_timeout)
+
+
+def forwarder_settings(config: Config) -> ForwarderSettings:
+    """What the node tells its forwarder."""
+    said = config.forwarding
+    rules = tuple(Rule(f"rule {number}", rule.to, rule.modality, rule.ae_title, rule.description)
+                  for number, rule in enumerate(config.forward, 1))
+    manner = Manner(config.node.ae_title, limits_of(config), said.first_pause_seconds,
+                    said.longest_pause_seconds, said.attempts, said.at_once)
+    return ForwarderSettings(place_of(config), destinations_of(config), rules, manner, said.quiet_seconds,
+                             said.deadline_hours * 3600.0, config.log.level, config.log.json)
+
+
 class Node:
     """One running node. `start` returns when peers can connect; `stop` when all is at rest."""
 
@@ -97,6 +124,7 @@ class Node:
         self._started = 0.0
         self._token_lock = threading.Lock()
         self.workers: WorkerPool | None = None
+        self.forwarder: WorkerPool | None = None
 
     # ------------------------------------------------------------------ life
     def start(self) -> None:
@@ -116,9 +144,8 @@ class Node:
             self.archive.index.forget_associations(self._owner)
             self._ingest = Ingest(self.archive, policy_of(self.config))
             self._retrieval = Retrieval(self.archive)
-            self._mover = Mover(self._retrieval, self.config.node.ae_title, self._limits, {
-                d.ae_title: Destination(d.ae_title, d.host, d.port, _syntaxes(d.compress))
-                for d in self.config.destinations})
+            self._mover = Mover(self._retrieval, self.config.node.ae_title, limits_of(self.config),
+                                {d.ae_title: d for d in destinations_of(self.config)})
             query = self.config.query
             search = Search(self.archive, query.max_answers, tell_coded=query.coded_availability != ONLINE)
             self._find = Find(search, self.config.node.ae_title, query.coded_availability)
@@ -130,6 +157,7 @@ class Node:
         if self.config.worker_count:
             self.workers = WorkerPool(worker_settings(self.config), self.config.worker_count)
             self.workers.start()
+        self._start_forwarder()
         self._spawn(self._housekeeping, "housekeeping")
         self._spawn(self._redescribe, "redescribe")
         log.info("started", address=self.address, archive=str(self.config.folder),
@@ -147,7 +175,7 @@ class Node:
         ae.network_timeout = node.network_timeout
         ae.add_supported_context(VERIFICATION)
         service = Service(
-            limits=self._limits,
+            limits=limits_of(self.config),
             peers=tuple(Peer(p.ae_title, p.address or None, _syntaxes(p.compress))
                         for p in self.config.peers) or (Peer(),),
             open_sink=self._open_sink, serve=self._serve,
@@ -167,12 +195,6 @@ class Node:
         thread = threading.Thread(target=target, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
-
-    @property
-    def _limits(self) -> Limits:
-        node = self.config.node
-        return Limits(node.max_pdu, node.max_associations, node.max_associations_per_peer, node.acse_timeout,
-                      node.dimse_timeout, node.network_timeout)
 
     @property
     def port(self) -> int:
@@ -198,8 +220,9 @@ class Node:
         for assoc in self._ae.active_associations:
             with contextlib.suppress(Exception):
                 assoc.abort()
-        if self.workers is not None:
-            self.workers.stop()
+        for pool in (self.workers, self.forwarder):
+            if pool is not None:
+                pool.stop()
         for thread in self._threads:
             thread.join(timeout=5.0)
         with contextlib.suppress(OSError):
@@ -258,8 +281,16 @@ class Node:
                 if time.monotonic() - beat > heartbeat.BEAT_SECONDS:
                     beat = time.monotonic()
                     self._heartbeat()
+                    self._start_forwarder()
             except Exception as error:  # noqa: BLE001 - tried again in a moment
                 log.error("housekeeping-failed", exc_info=error)
+
+    def _start_forwarder(self) -> None:
+        """With rules at once; without any when a person asked for something to be sent."""
+        if self.forwarder is None and self.config.destinations and not self._stopping.is_set() and (
+                self.config.forward or self.archive.index.forwarding.any_open()):
+            self.forwarder = WorkerPool(forwarder_settings(self.config), 1, "scp.forwarder")
+            self.forwarder.start()
 
     def _redescribe(self) -> None:
         """What an older version indexed is read again, once, beside everything else."""
