@@ -158,6 +158,19 @@ class LogSection:
 
 
 @dataclass(frozen=True)
+class MetricsSection:
+    """[metrics] a small HTTP listener of its own: /metrics for Prometheus, /healthz, /readyz. No patient
+    data."""
+
+    enabled: bool = False
+    """Listen."""
+    bind: str = "127.0.0.1"
+    """Address to listen on; it answers everybody who reaches it."""
+    port: int = 11180
+    """TCP port; 0 takes a free one (`dicomnn status` shows it)."""
+
+
+@dataclass(frozen=True)
 class PeerRule:
     """[[peers]] an allowed caller. Without any, everybody who reaches the listener is served."""
 
@@ -228,6 +241,7 @@ class Config:
     coding: CodingSection = field(default_factory=CodingSection)
     recode: RecodeSection = field(default_factory=RecodeSection)
     study: StudySection = field(default_factory=StudySection)
+    metrics: MetricsSection = field(default_factory=MetricsSection)
     log: LogSection = field(default_factory=LogSection)
     rules: tuple[Rule, ...] = ()
     peers: tuple[PeerRule, ...] = ()

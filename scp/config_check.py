@@ -34,6 +34,8 @@ def check(config: Config) -> Config:
     _ae_title(node.ae_title, "node.ae_title")
     if not 0 <= node.port <= 65535:
         raise ConfigurationError(f"'node.port' must be 0 to 65535, not {node.port}")
+    if not 0 <= config.metrics.port <= 65535:
+        raise ConfigurationError(f"'metrics.port' must be 0 to 65535, not {config.metrics.port}")
     if not 4096 <= node.max_pdu <= 1048576:
         raise ConfigurationError("'node.max_pdu' must be 4096 to 1048576 bytes (0 would be unlimited)")
     for name in ("max_associations", "max_associations_per_peer"):

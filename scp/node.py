@@ -35,13 +35,16 @@ from scp.dimse.move import Mover, serve_move
 from scp.dimse.store import open_arrival, serve_store
 from scp.dimse.stream import StoreRequest
 from scp.forwarder import ForwarderSettings
+from scp.health import Health, HealthServer
 from scp.pool import WorkerPool, WorkerSettings
+from scp.tally import Tally
 
 log = structlog.get_logger(__name__)
 
 HOUSEKEEPING_SECONDS = 0.5
 DRAIN_SECONDS = 5.0
 REDESCRIBE_PAUSE = 30.0
+STALLED_SECONDS = 60.0          # without a round of housekeeping
 
 
 def place_of(config: Config) -> Place:
@@ -123,6 +126,9 @@ class Node:
         self._stopping = threading.Event()
         self._started = 0.0
         self._token_lock = threading.Lock()
+        self._beaten = 0.0
+        self.tally = Tally()
+        self._health: HealthServer | None = None
         self.workers: WorkerPool | None = None
         self.forwarder: WorkerPool | None = None
 
@@ -150,10 +156,11 @@ class Node:
             search = Search(self.archive, query.max_answers, tell_coded=query.coded_availability != ONLINE)
             self._find = Find(search, self.config.node.ae_title, query.coded_availability)
             self._listen()
+            self._watch_health()
         except BaseException:
             self.archive.close()
             raise
-        self._started = time.time()
+        self._started, self._beaten = time.time(), time.monotonic()
         if self.config.worker_count:
             self.workers = WorkerPool(worker_settings(self.config), self.config.worker_count)
             self.workers.start()
@@ -179,7 +186,7 @@ class Node:
             peers=tuple(Peer(p.ae_title, p.address or None, _syntaxes(p.compress))
                         for p in self.config.peers) or (Peer(),),
             open_sink=self._open_sink, serve=self._serve,
-            closed=self._association_closed)
+            closed=self._association_closed, tally=self.tally)
         try:
             server = NodeServer(ae, (node.bind, node.port), node.ae_title, ae.supported_contexts,
                                                request_handler=request_handler(service))
@@ -190,6 +197,39 @@ class Node:
         ae._servers.append(server)
         self._ae, self._server = ae, server
         self._spawn(lambda: server.serve_forever(0.2), "listener")
+
+    def _watch_health(self) -> None:
+        """Metrics and health, if they are wanted; prometheus_client is loaded only then."""
+        section = self.config.metrics
+        if section.enabled:
+            from scp.metrics import exposition
+
+            self._health = HealthServer((section.bind, section.port), exposition(self), self.health)
+            self._spawn(self._health.serve, "health")
+
+    def health(self) -> Health:
+        """How it is just now."""
+        free = self.archive.store.free_bytes()
+        listener = next(thread for thread in self._threads if thread.name == "listener")
+        checks = {
+            "listener": listener.is_alive() and not self._stopping.is_set(),
+            "index": self._answers(),
+            "space": free is None or free >= self.config.storage.minimum_free_bytes,
+            "workers": self.workers is None or bool(self.workers.pids),
+            "forwarder": self.forwarder is None or bool(self.forwarder.pids)}
+        return Health(alive=time.monotonic() - self._beaten < STALLED_SECONDS, checks=checks)
+
+    def _answers(self) -> bool:
+        try:
+            self.archive.index.stable_studies(0.0, 1)
+        except DicomnnError:
+            return False
+        return True
+
+    @property
+    def associations(self) -> int:
+        """Open ones."""
+        return len(self._ae.active_associations)
 
     def _spawn(self, target: Any, name: str) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
@@ -220,6 +260,8 @@ class Node:
         for assoc in self._ae.active_associations:
             with contextlib.suppress(Exception):
                 assoc.abort()
+        if self._health is not None:
+            self._health.close()
         for pool in (self.workers, self.forwarder):
             if pool is not None:
                 pool.stop()
@@ -275,6 +317,7 @@ class Node:
     def _housekeeping(self) -> None:
         beat = 0.0
         while not self._stopping.wait(HOUSEKEEPING_SECONDS):
+            self._beaten = time.monotonic()
             try:
                 while self.archive.release_due() and not self._stopping.is_set():
                     pass
@@ -308,4 +351,4 @@ class Node:
         """For `dicomnn status` and `dicomnn recode`."""
         heartbeat.write(self.config.folder, {
             "address": self.address, "started_at": self._started, "workers": self.config.worker_count,
-            "associations": len(self._ae.active_associations)})
+            "associations": self.associations, "metrics": self._health.url if self._health else None})

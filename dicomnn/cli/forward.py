@@ -78,7 +78,7 @@ def _meant(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--to", metavar="AE_TITLE", help="Only what goes to this destination.")
 @click.option("--study", metavar="UID", help="Only this study.")
 @click.option("--state", "states", multiple=True, metavar="STATE",
-              help="waiting, sending, sent, held, failed or dropped; may be repeated (default: what is not over).")
+              help="waiting, sending, sent, held, failed, dropped; may be repeated (default: what is open).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @_on_archive
 def list_(config: Config, archive: Archive, to: str | None, study: str | None, states: tuple[str, ...],
@@ -191,7 +191,8 @@ def _queue(queue: Queue) -> dict[str, Any]:
             "open": queue.open, "oldest": queue.oldest, "deadline": queue.deadline,
             "overdue": queue.deadline is not None and queue.deadline < now, "on_hold": queue.held,
             "failures_in_a_row": queue.failures, "next_try": queue.pause_until,
-            "last_error": queue.error_code, "last_detail": queue.detail, "last_failed": queue.failed_at, "last_accepted": queue.accepted_at,
+            "last_error": queue.error_code, "last_detail": queue.detail,
+            "last_failed": queue.failed_at, "last_accepted": queue.accepted_at,
             "failed_tries": dict(queue.failed_tries)}
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -69,7 +72,8 @@ def test_rules_choose_by_modality_sender_and_description_and_nothing_goes_back(t
     archive = tmp_path / "archive"
     with Receiver(ANY) as near, Receiver(ANY) as far:
         config = (QUICK + near.destination("NEAR") + far.destination("FAR")
-                  + rule("NEAR", description="*chest [LOW*") + rule("NEAR", modality="MR") + rule("FAR", modality="CT", ae_title="CT1"))
+                  + rule("NEAR", description="*chest [LOW*") + rule("NEAR", modality="MR")
+                  + rule("FAR", modality="CT", ae_title="CT1"))
         with NodeProcess(archive, "--workers", "-1", config=config + rule("FAR", ae_title="FAR")) as node:
             assert set(send(node.port, described, title="ELSEWHERE")) == {0}
             assert set(send(node.port, plain, title="CT1")) == {0}
@@ -216,3 +220,31 @@ def test_a_node_that_is_killed_in_the_midst_loses_nothing_and_doubles_only_what_
         came = Counter(item.instance for item in far.items)
         assert far.by_uid == {item.instance: item for item in items}
         assert sum(came.values()) - len(items) <= kills, "each kill may double the one that had no answer yet"
+
+
+def test_a_person_holds_lists_drops_and_releases(tmp_path: Path) -> None:
+    items, unwanted, archive = study(15), study(16, 2), tmp_path / "archive"
+    with Receiver(ANY) as far:
+        config = QUICK + far.destination("FAR") + rule("FAR")
+        with NodeProcess(archive, "--workers", "-1", config=config) as node:
+            assert command(archive, "hold", "--to", "FAR").returncode == 0
+            assert set(send(node.port, [*items, *unwanted])) == {0}
+            wait_for(lambda: legs(archive) == {"waiting": 5}, 20, legs(archive))
+            listed = command(archive, "list", "--to", "FAR")
+            assert "ON HOLD" in listed.stdout and listed.stdout.count("waiting ") >= 5, listed
+            assert f"{items[0].instance}, 0 tries" in listed.stdout
+            told = json.loads(command(archive, "list", "--json").stdout)
+            assert told["queues"][0]["open"] == 5 and not told["queues"][0]["overdue"]
+            dropped = command(archive, "drop", "--study", "1.2.826.9.716")
+            assert dropped.stdout == "forward: 2 instances will not be sent\n"
+            assert command(archive, "drop").returncode == 2
+            assert command(archive, "list", "--state", "lost").returncode == 2
+            assert far.items == []
+            assert command(archive, "release", "--all").returncode == 0
+            wait_for(lambda: legs(archive) == {"sent": 3, "dropped": 2}, 30, legs(archive))
+            once(far, *items)
+            status = json.loads(subprocess.run(
+                [sys.executable, "-c", "from dicomnn.cli import main; main()", "status", "--json",
+                 "--archive", str(archive)], capture_output=True, text=True, check=True).stdout)
+            assert (status["forward"][0]["sent"], status["forward"][0]["oldest"]) == (3, None)
+            assert command(archive, "send", "1.2.3", "--to", "FAR").returncode == 1
