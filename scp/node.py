@@ -155,9 +155,11 @@ class Node:
             query = self.config.query
             search = Search(self.archive, query.max_answers, tell_coded=query.coded_availability != ONLINE)
             self._find = Find(search, self.config.node.ae_title, query.coded_availability)
-            self._listen()
             self._watch_health()
+            self._listen()
         except BaseException:
+            if self._health is not None:
+                self._health.close()
             self.archive.close()
             raise
         self._started, self._beaten = time.time(), time.monotonic()
@@ -210,9 +212,9 @@ class Node:
     def health(self) -> Health:
         """How it is just now."""
         free = self.archive.store.free_bytes()
-        listener = next(thread for thread in self._threads if thread.name == "listener")
+        listening = any(thread.name == "listener" and thread.is_alive() for thread in self._threads)
         checks = {
-            "listener": listener.is_alive() and not self._stopping.is_set(),
+            "listener": listening and not self._stopping.is_set(),
             "index": self._answers(),
             "space": free is None or free >= self.config.storage.minimum_free_bytes,
             "workers": self.workers is None or bool(self.workers.pids),
@@ -229,7 +231,7 @@ class Node:
     @property
     def associations(self) -> int:
         """Open ones."""
-        return len(self._ae.active_associations)
+        return len(self._ae.active_associations) if self._server is not None else 0
 
     def _spawn(self, target: Any, name: str) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)

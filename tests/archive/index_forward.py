@@ -166,6 +166,16 @@ class ForwardSuite(IndexBase):
             assert index.forwarding.sent(delivery, "0000", "")
         assert index.forwarding.failures("FAR") == 0
 
+    def test_a_destination_that_takes_something_after_all_has_no_pause_any_more(self, index: Index) -> None:
+        self.come(index, "1.1", "1.2")
+        self.route(index)
+        first, second = self.lease(index)
+        index.forwarding.pause("FAR", Failure("no-answer", "too slow", 1000.0))
+        index.forwarding.give_back([second])
+        assert self.lease(index) == []
+        index.forwarding.sent(first, "0000", "")
+        assert [d.id for d in self.lease(index)] == [second.id]
+
     def test_what_a_dead_forwarder_left_comes_alone_and_not_for_ever(
             self, index: Index, clock: Clock) -> None:
         self.come(index, "1.1", "1.2")
