@@ -261,7 +261,8 @@ def _make(batch: Batch, uid: str, destination: str, rule: str, deadline_seconds:
               "deadline_at": literal(batch.now + deadline_seconds), "due_at": literal(batch.now),
               "changed_at": literal(batch.now)}
     made = batch.connection.execute(insert(table).from_select(
-        list(values), select(*values.values()).where(*conditions, ~known).order_by(instance.c.id))).rowcount
+        list(values), select(*values.values()).where(*conditions, ~known).order_by(instance.c.id)),
+        execution_options={"preserve_rowcount": True}).rowcount       # of an INSERT not every driver tells it
     if made:
         batch.count(ledger.counter(Leg.WAITING, destination), made)
         put_destination(batch, destination)
