@@ -2,7 +2,8 @@
 
 Whatever a destination does, the carrier waits for it no longer than the timeouts of [node] say; then the
 destination has a pause, which grows, and other destinations never notice. A delivery is written down as sent
-only after the answer to it, and is not sent again then; one whose answer never came is sent again.
+only after the answer to it, and is not sent again then; one whose answer never came is sent again. A peer's
+comment goes into the ledger and not into the log: it may name a patient.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Carrier:
             for batch in plan(self._matches(leased), self._destination.compress):
                 self._carry(batch)
         except _Interrupted as error:
-            log.info("forward-interrupted", destination=title, reason=error.message, left=len(self._left))
+            log.debug("forward-interrupted", destination=title, reason=error.message, left=len(self._left))
         finally:
             self._ledger.give_back(list(self._left.values()))
         return True
@@ -210,14 +211,14 @@ class Carrier:
             kept = self._ledger.sent(delivery, *told)
             self._refusals = 0
             log.info("forwarded", destination=delivery.destination, uid=match.sop_instance_uid,
-                     status=told[0], comment=told[1] or None, kept=kept)
+                     status=told[0], kept=kept)
             return
         full = answer & 0xFF00 == 0xA700
         self._failed(match, "peer-status", f"{self._destination} answered {answer:04X}",
                      blames="either" if full else "instance", told=told)
         self._refusals = self._refusals + 1 if full else 0
         if self._refusals >= REFUSALS:
-            reason = f"answered {answer:04X} {REFUSALS} times in a row: {answer.comment}".rstrip(": ")
+            reason = f"{self._destination} answered {answer:04X} {REFUSALS} times in a row"
             self._pause("peer-status", reason)
             raise _Interrupted(reason)
 
@@ -231,7 +232,7 @@ class Carrier:
         leg = self._ledger.failed(delivery, failure, self._manner.attempts)
         (log.error if leg is Leg.FAILED else log.warning)(
             "forward-failed", destination=delivery.destination, uid=match.sop_instance_uid, code=code,
-            reason=detail, again_in=round(pause, 1), state=leg.value, status=told[0], comment=told[1])
+            reason=detail, again_in=round(pause, 1), state=leg.value, status=told[0])
 
     def _pause(self, code: str, detail: str) -> None:
         title = self._destination.ae_title

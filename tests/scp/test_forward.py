@@ -151,6 +151,7 @@ def test_what_a_destination_refuses_waits_for_a_person_and_the_rest_arrives(tmp_
         failed = next(row for row in ledger(archive) if row.state.value == "failed")
         assert (failed.status, failed.comment, failed.tries) == ("C123", "no such patient", 3)
         assert {row.status for row in ledger(archive)} == {"C123", "B007"}
+        assert "C123" in node.log and not any(word in node.log for word in ("no such patient", "Doe", "P-1"))
         wanted.clear()
         assert command(archive, "retry", "--to", "FAR").returncode == 0
         wait_sent(archive, 4)
