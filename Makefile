@@ -6,6 +6,7 @@
 #   make test       ruff, mypy, import-linter, pytest
 #   make peers      tests against DCMTK, dicom3tools, Orthanc (Debian: dcmtk dicom3tools orthanc)
 #   make slow       the long tests
+#   make load       a node under mixed load for ten minutes: SECONDS_OF_LOAD=600 OUT=...
 #   make bench      ours beside JPEG-LS, JPEG XL, JPEG 2000 and HTJ2K: FOLDER=... OUT=... BENCH='--most 2'
 #   make wheel-test build the wheel and use it in an empty environment
 #   make lint types layers unit     the four parts of `make test`, one at a time
@@ -15,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -e -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := install
-.PHONY: install demo bench test lint types layers unit peers slow wheel-test clean
+.PHONY: install demo bench load test lint types layers unit peers slow wheel-test clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,6 +26,7 @@ KEEP ?=
 FOLDER ?= sample_data
 OUT ?= runs/bench
 BENCH ?=
+SECONDS_OF_LOAD ?= 600
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -q
 
@@ -67,6 +69,9 @@ demo: $(VENV)/compiled
 bench: $(VENV)/compiled $(VENV)/installed-bench
 	@$(BIN)/dicomnn bench $(FOLDER) --json $(OUT)/bench.json --efforts fast,default,max --bounded 1,2,4,8 --neighbours \
 	  $(BENCH)
+
+load: $(VENV)/compiled
+	@$(BIN)/python -m benchmarks.mixed_load --seconds $(SECONDS_OF_LOAD) --json $(OUT)/load.json
 
 # ---------------------------------------------------------------- tests
 lint: $(VENV)/installed-test

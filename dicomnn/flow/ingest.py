@@ -47,14 +47,16 @@ class ProfileRule:
 
 @dataclass(frozen=True)
 class Policy:
-    """What is done with what arrives. conflict_status: 'refuse' or 'warn' (both objects are kept either
-    way). keep_mismatched: store an object whose data set names another instance than the command."""
+    """What is done with what arrives. conflict_status: 'refuse' or 'warn' (both objects are kept either way).
+    keep_mismatched: store an object whose data set names another instance than the command. forward: rules of
+    forwarding are to look at what arrives (``flow/forward.py``)."""
 
     profile: str = "lossless"
     rules: Sequence[ProfileRule] = ()
     conflict_status: str = "refuse"
     keep_mismatched: bool = True
     minimum_free_bytes: int = 0
+    forward: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,7 @@ class Ingest:
             called_ae=command.called_ae,
             peer_address=command.peer_address,
             association=command.association,
+            forward=self.policy.forward,
         ))
         return Outcome(receipt.kind, command.sop_instance_uid, _text(attributes.get("study_instance_uid")),
                        kept_reason or "", mismatch)

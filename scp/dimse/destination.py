@@ -1,4 +1,4 @@
-"""Associations that the node opens: towards the destinations of C-MOVE.
+"""Associations that the node opens: towards the destinations of C-MOVE and of forwarding.
 
 The sender's side of an association has no thread of its own here: pynetdicom's provider thread moves the
 PDUs, and whoever sends waits for the answers itself.
@@ -41,6 +41,10 @@ class Destination:
         return f"{self.ae_title}@{self.host}:{self.port}"
 
 
+class NothingAccepted(PeerError):
+    """The peer takes associations, but none of the classes and syntaxes that were proposed for this one."""
+
+
 class SenderAssociation(Association):
     """An association of ours towards a destination; see `connected`."""
 
@@ -71,7 +75,9 @@ def connected(destination: Destination, contexts: Sequence[PresentationContext],
     Raises
     ------
     PeerError
-        It cannot be reached, refuses the association, or accepts no context.
+        It cannot be reached, or refuses the association.
+    NothingAccepted
+        It accepts none of the contexts.
     """
     ae = AE(ae_title)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
@@ -98,7 +104,7 @@ def connected(destination: Destination, contexts: Sequence[PresentationContext],
     assoc.requestor.requested_contexts = proposed
     assoc.request()
     if not assoc.is_established:
-        raise PeerError(_why_not(assoc, destination))
+        raise _why_not(assoc, destination)
     refused = [" ".join(map(str, (c.abstract_syntax, *c.transfer_syntax))) for c in assoc.rejected_contexts]
     log.info("destination-opened", destination=str(destination), accepted=len(assoc.accepted_contexts),
              refused=refused or None)
@@ -113,13 +119,13 @@ def connected(destination: Destination, contexts: Sequence[PresentationContext],
         assoc.abort()
 
 
-def _why_not(assoc: SenderAssociation, destination: Destination) -> str:
+def _why_not(assoc: SenderAssociation, destination: Destination) -> PeerError:
     answer = assoc.acceptor.primitive
     if assoc.is_rejected and isinstance(answer, A_ASSOCIATE):
-        return f"{destination} refused the association: {answer.reason_str}"
+        return PeerError(f"{destination} refused the association: {answer.reason_str}")
     if answer is not None:
-        return f"{destination} accepted none of the presentation contexts"
+        return NothingAccepted(f"{destination} accepted none of the presentation contexts")
     socket = assoc.dul.socket
     if socket is None or not socket._is_connected:
-        return f"{destination} cannot be reached"
-    return f"{destination} did not answer the request for an association"
+        return PeerError(f"{destination} cannot be reached")
+    return PeerError(f"{destination} did not answer the request for an association")
