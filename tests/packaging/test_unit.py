@@ -12,7 +12,7 @@ import pytest
 @pytest.fixture(scope="module")
 def unit(checkout: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for line in (checkout / "packaging" / "dicomnn.service").read_text(encoding="utf-8").splitlines():
+    for line in (checkout / "scp" / "dicomnn.service").read_text(encoding="utf-8").splitlines():
         if "=" in line and not line.startswith("#"):
             key, value = line.split("=", 1)
             found.setdefault(key, []).append(value)
@@ -31,7 +31,7 @@ def test_the_kernels_are_cached_where_the_unit_may_write(unit: dict[str, list[st
 def test_it_is_a_unit_that_systemd_takes(unit: dict[str, list[str]], checkout: Path, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("not installed: systemd-analyze (Debian: systemd)")
-    text = (checkout / "packaging" / "dicomnn.service").read_text(encoding="utf-8")
+    text = (checkout / "scp" / "dicomnn.service").read_text(encoding="utf-8")
     assert " serve --config /etc/dicomnn/dicomnn.toml" in unit["ExecStart"][0]
     there = tmp_path / "dicomnn.service"
     there.write_text(text.replace(unit["ExecStart"][0].split()[0], "/bin/true"), encoding="utf-8")
