@@ -10,6 +10,7 @@ a date is found by no range of dates.
 from __future__ import annotations
 
 import string
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -18,7 +19,7 @@ from dicomnn.flow.migration.source import Study
 
 EARLIEST = date(1970, 1, 1)
 BEFORE = date(1800, 1, 1)
-ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase + "-_./^ #+:"
+ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase + "-_./^#+: "
 LONGEST_PREFIX = 24
 ROUND = 50
 
@@ -63,7 +64,9 @@ class Region:
             for study in shown
             if study.patient_id.startswith(start) and len(study.patient_id) > len(start)
         }
-        letters = dict.fromkeys([*ALPHABET, *sorted(seen - set("*?\\"))])
+        # Spaces in front mean nothing (PS3.5 6.2), so that question would be the one for everything.
+        letters = dict.fromkeys(letter for letter in (*ALPHABET, *sorted(seen))
+                                if letter not in ("*?\\" if start else "*?\\ "))
         return here + [replace(self, prefix=start + letter) for letter in letters]
 
 
@@ -112,23 +115,31 @@ class Inventory:
             self.limit = len(shown.studies)
             yield from news
         self._note(str(everything), len(shown.studies), "split")
-        yield from self._divide(Region(dates=(EARLIEST, self._today)))
-        yield from self._divide(Region(dates=(BEFORE, EARLIEST - timedelta(days=1))))
+        dated: set[tuple[str, str]] = set()
+        for years in (Region(dates=(EARLIEST, self._today)),
+                      Region(dates=(BEFORE, EARLIEST - timedelta(days=1)))):
+            for study in self._divide(years, lambda _region: -1):
+                dated.add((study.patient_id, study.study_uid))
+                yield study
+        patients = sorted(patient for patient, _ in dated)
         for part in everything.parts(shown.studies):
-            yield from self._divide(part)
+            yield from self._divide(part, lambda region: _beginning(patients, region))
 
-    def _divide(self, region: Region) -> Iterator[Study]:
+    def _divide(self, region: Region, known: Callable[[Region], int]) -> Iterator[Study]:
+        """known: how many studies of the region have been found by their dates. No more than those, and all
+        of them, means that it has none without a date."""
         if str(region) in self._believed:
             return
         shown = self._ask(region.keys())
         yield from shown.studies
-        if not self._doubtful(shown):
+        count = len({study.study_uid for study in shown.studies})
+        if not self._doubtful(shown) or (shown.whole and count == known(region)):
             self._note(str(region), len(shown.studies), "whole")
             return
         parts = region.parts(shown.studies)
         self._note(str(region), len(shown.studies), "split" if parts else "cut")
         for part in parts:
-            yield from self._divide(part)
+            yield from self._divide(part, known)
 
     def _doubtful(self, shown: Shown) -> bool:
         count = len(shown.studies)
@@ -137,24 +148,29 @@ class Inventory:
         return count >= ROUND and (count % ROUND == 0 or count & (count - 1) == 0)
 
     def _halves(self, shown: Sequence[Study]) -> list[Region]:
-        days = sorted(filter(None, (_day(study.date) for study in shown)))
-        if not days:
+        """Everything again in smaller questions: mostly two, by the day of the study in the middle."""
+        if len(shown) < 2:
             return []
-        if days[0] == days[-1]:
-            # All on one day: what lies before and after, and that day itself by the PatientID.
-            around = [
-                Region(dates=(BEFORE, days[0] - timedelta(days=1))),
-                Region(dates=(days[0] + timedelta(days=1), max(self._today, days[0] + timedelta(days=1)))),
-            ]
-            return around + [
-                Region(dates=(days[0], days[0]), prefix=first)
-                for first in sorted({study.patient_id[:1] for study in shown} - {""})
-            ]
-        middle = _middle(shown, days[0], days[-1])
-        return [
-            Region(dates=(BEFORE, middle)),
-            Region(dates=(middle + timedelta(days=1), max(self._today, days[-1]))),
-        ]
+        days = sorted(day for study in shown if (day := _day(study.date)) is not None)
+        latest = max([self._today, *days])
+        halves = [Region(dates=(BEFORE, latest))]
+        if days and days[0] < days[-1]:
+            middle = _middle(shown, days[0], days[-1])
+            halves = [Region(dates=(BEFORE, middle)), Region(dates=(middle + timedelta(days=1), latest))]
+        elif days:          # all on one day: what is around it, and that day by the PatientID
+            day = Region(dates=(days[0], days[0]))
+            halves = [Region(dates=(BEFORE, days[0] - timedelta(days=1))),
+                      Region(dates=(days[0] + timedelta(days=1), latest + timedelta(days=1))), *day.parts(shown)]
+        if len(days) < len(shown):      # some have no date, and are found by no range of dates
+            halves += Region().parts(shown)
+        return halves
+
+
+def _beginning(patients: list[str], region: Region) -> int:
+    prefix = region.prefix or ""
+    if region.exact:
+        return bisect_right(patients, prefix) - bisect_left(patients, prefix)
+    return bisect_left(patients, prefix + "\U0010ffff") - bisect_left(patients, prefix)
 
 
 def _middle(shown: Sequence[Study], first: date, last: date) -> date:

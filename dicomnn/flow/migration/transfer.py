@@ -72,7 +72,7 @@ class Transfer:
             if self._throttle.stop.is_set():
                 raise Stopped
             self._say()
-            before, said, lost = self._landing.count, "", False
+            said, lost = "", False
             try:
                 said = self._fetch(wanted)
             except SourceAway:
@@ -91,7 +91,7 @@ class Transfer:
                 raise self._landing.trouble
             left = self._ledger.still_todo(wanted.items)
             # Lost on the way: the next request is for the rest; only one that brought nothing counts.
-            if left and (wanted.singly or not lost or self._landing.count == before):
+            if left and (wanted.singly or not lost or len(left) == len(wanted.items)):
                 self._ledger.not_brought(left, said)
             self._say()
             return
