@@ -102,7 +102,7 @@ def plan(folder: Path, sample: int, seed: int, jobs: int, **told: Any) -> None:
 
     Nothing is written but the job's folder. Called again, it asks anew and adds what is new.
     """
-    with _at_work(folder, told, jobs=jobs) as migration:
+    with _at_work(folder, told, jobs=jobs, make=True) as migration:
         new = migration.inventory(afresh=True)
         found = migration.forecast(sample=sample, seed=seed) if sample else None
         counts = migration.ledger.counts()
@@ -192,7 +192,7 @@ def run(
         "code": not no_code,
         "set_aside": set_aside,
     }
-    with _at_work(folder, told, jobs=jobs, **manner) as migration:
+    with _at_work(folder, told, jobs=jobs, make=True, **manner) as migration:
         did = migration.run()
         if did:
             _end(migration.job, f"run: done in {time.monotonic() - begun:.1f} s")
@@ -265,7 +265,7 @@ def sign_off(folder: Path, reason: str, by: str | None, items: tuple[str, ...]) 
 # ------------------------------------------------------------------ what the verbs share
 @contextmanager
 def _at_work(
-    folder: Path, told: dict[str, Any], *, jobs: int = 1, lock: bool = True, **manner: Any
+    folder: Path, told: dict[str, Any], *, jobs: int = 1, lock: bool = True, make: bool = False, **manner: Any
 ) -> Iterator[Migration]:
     from dicomnn.flow.migration.job import open_job
     from dicomnn.flow.migration.source import Stopped
@@ -276,7 +276,7 @@ def _at_work(
     logs.configure("error", False)
     config = load(told.pop("config_path", None))
     timeout = told.pop("timeout", 60.0)
-    with open_job(folder, make="source" in told, **told) as job:
+    with open_job(folder, make=make, **told) as job:
         with job.working() if lock else nullcontext(), _Bar() as bar:
             with Migration(job, config, Manner(jobs=jobs, timeout=timeout, **manner), bar.tell) as migration:
                 previous = {

@@ -35,7 +35,9 @@ def write(path: Path, item: Item, prefix: bytes = b"") -> Path:
 def job(tmp_path: Path, walks: Walks) -> Job:
     folder = tmp_path / "source"
     folder.mkdir()
-    return open_job(tmp_path / "job", make=True, source=f"folder:{folder}", target=f"archive:{tmp_path / 'archive'}")
+    return open_job(
+        tmp_path / "job", make=True, source=f"folder:{folder}", target=f"archive:{tmp_path / 'archive'}"
+    )
 
 
 def bring(job: Job, walks: Walks) -> int:
@@ -57,7 +59,8 @@ def states(job: Job) -> dict[str, tuple[str, str]]:
 
 
 def test_every_file_gets_a_row_and_what_is_poison_is_set_aside_with_its_reason(
-        job: Job, walks: Walks, tmp_path: Path) -> None:
+    job: Job, walks: Walks, tmp_path: Path
+) -> None:
     folder = tmp_path / "source"
     good = [image(number) for number in range(3)]
     for number, item in enumerate(good):
@@ -86,9 +89,12 @@ def test_every_file_gets_a_row_and_what_is_poison_is_set_aside_with_its_reason(
 
 
 def test_a_second_run_brings_nothing_and_a_mended_file_is_brought(
-        job: Job, walks: Walks, tmp_path: Path) -> None:
+    job: Job, walks: Walks, tmp_path: Path
+) -> None:
     path = write(tmp_path / "source" / "a.dcm", image(1))
-    (tmp_path / "source" / "b.dcm").write_bytes(file_prefix("", "", image(2).syntax) + b"\x10\0\x20\0LO\4\0P123")
+    (tmp_path / "source" / "b.dcm").write_bytes(
+        file_prefix("", "", image(2).syntax) + b"\x10\0\x20\0LO\4\0P123"
+    )
     assert bring(job, walks) == 1
     assert bring(job, walks) == 0 and walks.objects() == 1
     write(tmp_path / "source" / "b.dcm", image(2))
@@ -97,7 +103,8 @@ def test_a_second_run_brings_nothing_and_a_mended_file_is_brought(
 
 
 def test_the_rows_digest_is_that_of_the_data_set_and_its_own_file_meta_stays_with_it(
-        job: Job, walks: Walks, tmp_path: Path) -> None:
+    job: Job, walks: Walks, tmp_path: Path
+) -> None:
     item = image(3)
     prefix = bytearray(file_prefix(item.sop_class, item.instance, item.syntax))
     prefix[:10] = b"PREAMBLE!!"
@@ -123,10 +130,11 @@ def test_a_full_store_stops_the_run_and_the_next_one_goes_on(job: Job, walks: Wa
 
 
 def test_studies_are_not_stable_while_a_series_is_on_its_way_and_are_afterwards(
-        job: Job, walks: Walks, tmp_path: Path) -> None:
+    job: Job, walks: Walks, tmp_path: Path
+) -> None:
     write(tmp_path / "source" / "1.dcm", image(1))
     token = ArchiveLanding(Ingest(walks.archive, Policy()), job.ledger, Throttle(), job=job.settings.id)
-    token.begin("killed")               # what a killed run leaves open
+    token.begin("killed")  # what a killed run leaves open
     bring(job, walks)
     assert [study.instances for study in walks.archive.index.stable_studies(0.0)] == [1]
 
@@ -135,7 +143,9 @@ def test_a_study_with_more_instances_than_came_is_short_until_signed_off(job: Jo
     ledger = job.ledger
     ledger.study_found(Study("1.2", "20240101", "CT", 3))
     ledger.study_listed("1.2", Listing([Listed("1.2.1", "1.2.1", study_uid="1.2")], 3))
-    ledger.arrived("1.2.1", uid="1.2.1", sop_class="1", study="1.2", syntax="1", size=1, digest="d", kind="new", note="")
+    ledger.arrived(
+        "1.2.1", uid="1.2.1", sop_class="1", study="1.2", syntax="1", size=1, digest="d", kind="new", note=""
+    )
     ledger.put("inventory", "complete")
     assert facts(job)["studies_short"] == 1 and not facts(job)["accounted"]
     assert ledger.sign_off(["1.2"], "me: the source counts deleted ones") == 1
@@ -143,8 +153,9 @@ def test_a_study_with_more_instances_than_came_is_short_until_signed_off(job: Jo
 
 
 def test_what_nobody_announced_gets_a_row_too(job: Job) -> None:
-    job.ledger.arrived("1.2.9", uid="1.2.9", sop_class="1", study="1.2", syntax="1", size=1, digest="d", kind="new",
-                       note="")
+    job.ledger.arrived(
+        "1.2.9", uid="1.2.9", sop_class="1", study="1.2", syntax="1", size=1, digest="d", kind="new", note=""
+    )
     (row,) = job.ledger.rows()
     assert row.expected_by == "arrival" and row.state == "stored"
 
@@ -152,8 +163,10 @@ def test_what_nobody_announced_gets_a_row_too(job: Job) -> None:
 def test_three_attempts_are_made_and_the_sources_words_are_kept(job: Job) -> None:
     ledger = job.ledger
     ledger.study_found(Study("1.2"))
-    ledger.study_listed("1.2", Listing([Listed(f"1.2.{n}", f"1.2.{n}", series_uid="1.2.0", study_uid="1.2")
-                                        for n in range(2)]))
+    ledger.study_listed(
+        "1.2",
+        Listing([Listed(f"1.2.{n}", f"1.2.{n}", series_uid="1.2.0", study_uid="1.2") for n in range(2)]),
+    )
     wanted = ledger.next_wanted()
     assert wanted is not None and len(wanted.items) == 2 and not wanted.singly
     ledger.not_brought(wanted.items, "A702 out of luck")
@@ -162,7 +175,9 @@ def test_three_attempts_are_made_and_the_sources_words_are_kept(job: Job) -> Non
         assert wanted is not None and wanted.singly and len(wanted.items) == 1
         ledger.not_brought(wanted.items, "C001 no")
     assert ledger.next_wanted() is None
-    assert {(row.state, row.reason, row.said) for row in ledger.rows()} == {("failed", "not-delivered", "C001 no")}
+    assert {(row.state, row.reason, row.said) for row in ledger.rows()} == {
+        ("failed", "not-delivered", "C001 no")
+    }
 
 
 def test_the_csv_has_a_row_each_and_no_cell_is_a_formula(job: Job, tmp_path: Path) -> None:

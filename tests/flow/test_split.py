@@ -17,7 +17,9 @@ def studies(count: int, *, day: int | None = None, undated: int = 0) -> list[Stu
     """Over 20 years with a crowd at the end, or all on one day; every third patient has two studies."""
     found = []
     for number in range(count):
-        when = date(2004, 1, 1) + timedelta(days=day if day is not None else min(number * 37, 7300 + number % 5))
+        when = date(2004, 1, 1) + timedelta(
+            days=day if day is not None else min(number * 37, 7300 + number % 5)
+        )
         text = "" if number < undated else f"{when:%Y%m%d}"
         found.append(Study(f"1.2.{number}", text, "CT", 3, f"{'PQ7'[number % 3]}{number // 2:04}"))
     return found
@@ -31,18 +33,22 @@ class Cutting:
 
     def __call__(self, keys: dict[str, str]) -> Shown:
         self.asked += 1
-        found = [study for study in self.there if self._date(study, keys["StudyDate"])
-                 and self._patient(study, keys["PatientID"])]
+        found = [
+            study
+            for study in self.there
+            if self._date(study, keys["StudyDate"]) and self._patient(study, keys["PatientID"])
+        ]
         cut = len(found) > self.limit
-        return Shown(found[:self.limit], not (cut and self.said), "A700" if cut and self.said else "0000")
+        return Shown(found[: self.limit], not (cut and self.said), "A700" if cut and self.said else "0000")
 
     def _date(self, study: Study, key: str) -> bool:
         first, dash, last = key.partition("-")
         return not key or (bool(study.date) and first <= study.date <= (last if dash else first))
 
     def _patient(self, study: Study, key: str) -> bool:
-        return not key or (study.patient_id.startswith(key[:-1]) if key.endswith("*")
-                           else study.patient_id == key)
+        return not key or (
+            study.patient_id.startswith(key[:-1]) if key.endswith("*") else study.patient_id == key
+        )
 
 
 class Refusing(Cutting):
@@ -65,11 +71,19 @@ def inventory(source: Cutting) -> tuple[set[str], list[str]]:
 
 
 @pytest.mark.parametrize("kind, said", [(Cutting, False), (Cutting, True), (Refusing, True)])
-@pytest.mark.parametrize("there, limit", [
-    (studies(400), 37), (studies(400), 100), (studies(120, day=900), 25), (studies(300, undated=60), 20),
-    (studies(30), 29)])
+@pytest.mark.parametrize(
+    "there, limit",
+    [
+        (studies(400), 37),
+        (studies(400), 100),
+        (studies(120, day=900), 25),
+        (studies(300, undated=60), 20),
+        (studies(30), 29),
+    ],
+)
 def test_every_study_is_found_where_answers_are_cut(
-        kind: Callable[..., Cutting], said: bool, there: list[Study], limit: int) -> None:
+    kind: Callable[..., Cutting], said: bool, there: list[Study], limit: int
+) -> None:
     found, cut = inventory(kind(there, limit, said))
     assert found == {study.study_uid for study in there} and not cut
 
@@ -99,8 +113,13 @@ def test_one_patient_with_more_studies_on_a_day_than_the_source_shows_is_told() 
 def test_an_interrupted_inventory_does_not_ask_again_what_was_answered_in_full() -> None:
     there, done = studies(400), set()
     first = Cutting(there, 37, True)
-    list(Inventory(first, lambda question, _answers, state: done.add(question) if state == "whole" else None,
-                   today=TODAY).studies())
+    list(
+        Inventory(
+            first,
+            lambda question, _answers, state: done.add(question) if state == "whole" else None,
+            today=TODAY,
+        ).studies()
+    )
     second = Cutting(there, 37, True)
     list(Inventory(second, lambda *_: None, believed=done, today=TODAY).studies())
     assert second.asked < first.asked / 3

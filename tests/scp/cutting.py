@@ -1,5 +1,5 @@
-"""A small archive, made with pynetdicom, with the bad habits of real ones: it cuts its answers, miscounts, drops
-the association at some object, does not send what it listed."""
+"""A small archive, made with pynetdicom, with the bad habits of real ones: it cuts its answers, miscounts,
+drops the association at some object, does not send what it listed."""
 
 from __future__ import annotations
 
@@ -62,9 +62,11 @@ class CuttingArchive:
 
         def fits(one: Dataset) -> bool:
             when = str(one.get("StudyDate") or "")
-            return (all(not keys.get(name) or one.get(name) == keys.get(name) for name in UNIQUE.values())
-                    and (not first + last or bool(when and first <= when <= (last if dash else first)))
-                    and fnmatch.fnmatchcase(str(one.get("PatientID") or ""), str(keys.get("PatientID") or "*")))
+            return (
+                all(not keys.get(name) or one.get(name) == keys.get(name) for name in UNIQUE.values())
+                and (not first + last or bool(when and first <= when <= (last if dash else first)))
+                and fnmatch.fnmatchcase(str(one.get("PatientID") or ""), str(keys.get("PatientID") or "*"))
+            )
 
         return [one for one in self.there if fits(one)]
 
@@ -94,8 +96,11 @@ class CuttingArchive:
             yield 0xFF00, answer
 
     def _sent(self, event: Any) -> list[Dataset]:
-        return [one for one in self._matching(event.identifier)
-                if str(one.SOPInstanceUID) not in self.habits.withheld]
+        return [
+            one
+            for one in self._matching(event.identifier)
+            if str(one.SOPInstanceUID) not in self.habits.withheld
+        ]
 
     def _get(self, event: Any) -> Iterator[Any]:
         self.habits.calls.append(f"get {event.identifier.QueryRetrieveLevel}")
@@ -113,8 +118,16 @@ class CuttingArchive:
         if port is None:
             yield None, None
             return
-        yield "127.0.0.1", port, {"contexts": [build_context(uid, [EXPLICIT]) for uid in sorted(
-            {str(one.SOPClassUID) for one in self.there})]}
+        yield (
+            "127.0.0.1",
+            port,
+            {
+                "contexts": [
+                    build_context(uid, [EXPLICIT])
+                    for uid in sorted({str(one.SOPClassUID) for one in self.there})
+                ]
+            },
+        )
         sent = self._sent(event)
         yield len(sent)
         for one in sent:

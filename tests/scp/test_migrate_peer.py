@@ -17,14 +17,33 @@ from tests.scp.peer import Item, NodeProcess, send
 
 def collection(studies: int = 3, each: int = 2) -> list[Item]:
     """Small images; the studies over some years, each of one patient, one series."""
-    return [made(f"1.2.9.{study}.1.{number}", study=f"1.2.9.{study}", series=f"1.2.9.{study}.1", size=12,
-                 PatientID=f"P{study % 7}", Modality="CT", StudyDate=f"20{10 + study % 9}0{1 + study % 8}11")
-            for study in range(studies) for number in range(each)]
+    return [
+        made(
+            f"1.2.9.{study}.1.{number}",
+            study=f"1.2.9.{study}",
+            series=f"1.2.9.{study}.1",
+            size=12,
+            PatientID=f"P{study % 7}",
+            Modality="CT",
+            StudyDate=f"20{10 + study % 9}0{1 + study % 8}11",
+        )
+        for study in range(studies)
+        for number in range(each)
+    ]
 
 
 def job_of(folder: Path, port: int, *more: object, title: str = "CUTTING") -> list[object]:
-    return ["--job", folder / "job", "--from", f"ae:{title}@127.0.0.1:{port}", "--to", f"archive:{folder / 'archive'}",
-            "--timeout", 10, *more]
+    return [
+        "--job",
+        folder / "job",
+        "--from",
+        f"ae:{title}@127.0.0.1:{port}",
+        "--to",
+        f"archive:{folder / 'archive'}",
+        "--timeout",
+        10,
+        *more,
+    ]
 
 
 def status(folder: Path) -> dict[str, Any]:
@@ -32,7 +51,9 @@ def status(folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_a_peers_studies_are_forecast_brought_and_read_back_and_a_second_run_asks_nothing(tmp_path: Path) -> None:
+def test_a_peers_studies_are_forecast_brought_and_read_back_and_a_second_run_asks_nothing(
+    tmp_path: Path,
+) -> None:
     habits = Habits()
     with CuttingArchive(collection(), habits) as source:
         planned = dicomnn("migrate", "plan", *job_of(tmp_path, source.port), "--sample", 3, "--jobs", 1)
@@ -50,9 +71,11 @@ def test_a_peers_studies_are_forecast_brought_and_read_back_and_a_second_run_ask
 
 @pytest.mark.parametrize("said", [False, True])
 def test_a_source_that_cuts_its_answers_is_asked_by_date_until_all_studies_are_there(
-        said: bool, tmp_path: Path) -> None:
-    items = collection(40, 1) + [made("1.2.9.99.1", study="1.2.9.99", series="1.2.9.99.0", PatientID="Undated",
-                                      Modality="CT")]
+    said: bool, tmp_path: Path
+) -> None:
+    items = collection(40, 1) + [
+        made("1.2.9.99.1", study="1.2.9.99", series="1.2.9.99.0", PatientID="Undated", Modality="CT")
+    ]
     with CuttingArchive(items, Habits(limit=6, said=said)) as source:
         done = dicomnn("migrate", "run", *job_of(tmp_path, source.port), "--no-code")
     assert done.exit_code == 0, done.output
@@ -70,18 +93,29 @@ def test_our_own_node_refuses_a_large_query_and_is_migrated_from_all_the_same(tm
 
 @pytest.mark.parametrize("retrieve", ["get", "move"])
 def test_an_object_at_which_the_source_hangs_up_is_the_only_one_that_stays_out(
-        retrieve: str, tmp_path: Path) -> None:
+    retrieve: str, tmp_path: Path
+) -> None:
     port = free_port()
     items = collection(2, 4)
     habits = Habits(drops={items[2].instance}) if retrieve == "get" else Habits(withheld={items[2].instance})
     with CuttingArchive(items, habits, {"DICOMNN": port}) as source:
-        done = dicomnn("migrate", "run", *job_of(tmp_path, source.port), "--retrieve", retrieve, "--listen", port,
-                       "--no-code")
+        done = dicomnn(
+            "migrate",
+            "run",
+            *job_of(tmp_path, source.port),
+            "--retrieve",
+            retrieve,
+            "--listen",
+            port,
+            "--no-code",
+        )
     assert done.exit_code == 1, done.output
     assert f"{items[2].instance} [not-delivered]" in done.stdout
     found = status(tmp_path)
     assert (found["stored"], found["failed"], found["accounted"]) == (7, 1, False)
-    signed = dicomnn("migrate", "sign-off", "--job", tmp_path / "job", "--reason", "lost in the source", "--by", "me")
+    signed = dicomnn(
+        "migrate", "sign-off", "--job", tmp_path / "job", "--reason", "lost in the source", "--by", "me"
+    )
     assert signed.exit_code == 0 and status(tmp_path)["accounted"]
 
 
@@ -109,7 +143,9 @@ def test_verify_asks_the_source_again_and_tells_that_it_grew(tmp_path: Path) -> 
     assert done.exit_code == 1 and "studies have more instances" in done.stdout
 
 
-def test_a_source_that_is_away_for_longer_than_patience_ends_the_run_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_source_that_is_away_for_longer_than_patience_ends_the_run_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
     with CuttingArchive(collection(1, 1), Habits()) as source:
         planned = dicomnn("migrate", "plan", *job_of(tmp_path, source.port), "--sample", 0)
         assert planned.exit_code == 0
@@ -120,18 +156,28 @@ def test_a_source_that_is_away_for_longer_than_patience_ends_the_run_and_loses_n
 
 def test_a_move_to_a_title_that_the_source_does_not_know_is_told_in_its_words(tmp_path: Path) -> None:
     with CuttingArchive(collection(1, 1), Habits()) as source:
-        done = dicomnn("migrate", "run", *job_of(tmp_path, source.port), "--retrieve", "move", "--listen",
-                       free_port(), "--no-code")
+        done = dicomnn(
+            "migrate",
+            "run",
+            *job_of(tmp_path, source.port),
+            "--retrieve",
+            "move",
+            "--listen",
+            free_port(),
+            "--no-code",
+        )
     assert done.exit_code == 1 and "A801" in done.stdout
 
 
 def test_migration_goes_on_beside_a_node_that_runs_on_the_archive(tmp_path: Path) -> None:
     items = collection(3, 2)
-    with (CuttingArchive(items[:4], Habits()) as source,
-          NodeProcess(tmp_path / "archive", "--workers", "-1") as node):
+    with (
+        CuttingArchive(items[:4], Habits()) as source,
+        NodeProcess(tmp_path / "archive", "--workers", "-1") as node,
+    ):
         assert set(send(node.port, items[4:])) == {0}
         done = dicomnn("migrate", "run", *job_of(tmp_path, source.port), "--no-code")
         assert done.exit_code == 0, done.output
-        assert send(node.port, items[:1]) == [0]        # the node knows what came beside it
+        assert send(node.port, items[:1]) == [0]  # the node knows what came beside it
         facts = json.loads(dicomnn("status", "--archive", node.archive, "--json").stdout)
         assert facts["instances"] == 6 and facts["duplicates"] == 1 and facts["conflicts"] == 0

@@ -65,8 +65,9 @@ class Region:
             if study.patient_id.startswith(start) and len(study.patient_id) > len(start)
         }
         # Spaces in front mean nothing (PS3.5 6.2), so that question would be the one for everything.
-        letters = dict.fromkeys(letter for letter in (*ALPHABET, *sorted(seen))
-                                if letter not in ("*?\\" if start else "*?\\ "))
+        letters = dict.fromkeys(
+            letter for letter in (*ALPHABET, *sorted(seen)) if letter not in ("*?\\" if start else "*?\\ ")
+        )
         return here + [replace(self, prefix=start + letter) for letter in letters]
 
 
@@ -116,8 +117,10 @@ class Inventory:
             yield from news
         self._note(str(everything), len(shown.studies), "split")
         dated: set[tuple[str, str]] = set()
-        for years in (Region(dates=(EARLIEST, self._today)),
-                      Region(dates=(BEFORE, EARLIEST - timedelta(days=1)))):
+        for years in (
+            Region(dates=(EARLIEST, self._today)),
+            Region(dates=(BEFORE, EARLIEST - timedelta(days=1))),
+        ):
             for study in self._divide(years, lambda _region: -1):
                 dated.add((study.patient_id, study.study_uid))
                 yield study
@@ -157,11 +160,14 @@ class Inventory:
         if days and days[0] < days[-1]:
             middle = _middle(shown, days[0], days[-1])
             halves = [Region(dates=(BEFORE, middle)), Region(dates=(middle + timedelta(days=1), latest))]
-        elif days:          # all on one day: what is around it, and that day by the PatientID
+        elif days:  # all on one day: what is around it, and that day by the PatientID
             day = Region(dates=(days[0], days[0]))
-            halves = [Region(dates=(BEFORE, days[0] - timedelta(days=1))),
-                      Region(dates=(days[0] + timedelta(days=1), latest + timedelta(days=1))), *day.parts(shown)]
-        if len(days) < len(shown):      # some have no date, and are found by no range of dates
+            halves = [
+                Region(dates=(BEFORE, days[0] - timedelta(days=1))),
+                Region(dates=(days[0] + timedelta(days=1), latest + timedelta(days=1))),
+                *day.parts(shown),
+            ]
+        if len(days) < len(shown):  # some have no date, and are found by no range of dates
             halves += Region().parts(shown)
         return halves
 
