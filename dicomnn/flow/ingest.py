@@ -24,6 +24,14 @@ from dicomnn.flow.part10 import file_prefix
 MALFORMED = "malformed"
 
 
+class IdentityMismatch(IdentifierInvalid):
+    """The data set is of another instance or class than its command says. data_set_uid: '' if it has none."""
+
+    def __init__(self, message: str, *, subject: str | None = None, data_set_uid: str = "") -> None:
+        super().__init__(message, subject=subject)
+        self.data_set_uid = data_set_uid
+
+
 @dataclass(frozen=True)
 class ProfileRule:
     """Asks for ``profile`` and ``effort`` ('': the usual one) where every field that is not empty equals the
@@ -116,8 +124,9 @@ class Ingest:
         self.archive = archive
         self.policy = policy
 
-    def open(self, command: Command) -> Arrival:
-        """Begin an arrival.
+    def open(self, command: Command, prefix: bytes = b"") -> Arrival:
+        """Begin an arrival. prefix: the preamble and File Meta that the data set came with; without one it
+        gets those of ``part10.file_prefix``.
 
         Raises
         ------
@@ -131,7 +140,8 @@ class Ingest:
             raise StoreFull(f"only {free} bytes are free in the store", subject=command.sop_instance_uid)
         incoming = self.archive.store.create()
         try:
-            prefix = file_prefix(command.sop_class_uid, command.sop_instance_uid, command.transfer_syntax_uid)
+            prefix = prefix or file_prefix(command.sop_class_uid, command.sop_instance_uid,
+                                           command.transfer_syntax_uid)
             incoming.write(prefix)
         except BaseException:
             incoming.abort()
@@ -205,8 +215,9 @@ class Ingest:
             if there and str(there) != said:
                 if self.policy.keep_mismatched:
                     return True
-                raise IdentifierInvalid(f"the data set's {name} is not that of the command",
-                                        subject=command.sop_instance_uid)
+                raise IdentityMismatch(f"the data set's {name} is not that of the command",
+                                       subject=command.sop_instance_uid,
+                                       data_set_uid=_text(attributes.get("sop_instance_uid")))
         return False
 
 

@@ -1,4 +1,4 @@
-"""Associations that the node opens: towards the destinations of C-MOVE and of forwarding.
+"""Associations that we open: to destinations of C-MOVE and of forwarding, and those of ``scp/client``.
 
 The sender's side of an association has no thread of its own here: pynetdicom's provider thread moves the
 PDUs, and whoever sends waits for the answers itself.
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import structlog
 from pynetdicom import AE
 from pynetdicom._globals import MODE_REQUESTOR
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
@@ -67,10 +67,16 @@ def _takes_nothing(request: StoreRequest) -> NoReturn:
     raise PeerError("nothing can be stored over an association that the node opened")
 
 
+Sender = TypeVar("Sender", bound=SenderAssociation)
+
+
 @contextlib.contextmanager
 def connected(destination: Destination, contexts: Sequence[PresentationContext], *, ae_title: str,
-              limits: Limits) -> Iterator[SenderAssociation]:
+              limits: Limits, roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+              kind: Callable[[AE, Limits], Sender] = SenderAssociation) -> Iterator[Sender]:
     """An established association, released at the end (aborted when the block fails).
+
+    roles: for classes that the peer stores to us during C-GET. kind: makes the association.
 
     Raises
     ------
@@ -82,7 +88,7 @@ def connected(destination: Destination, contexts: Sequence[PresentationContext],
     ae = AE(ae_title)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    assoc = SenderAssociation(ae, limits)
+    assoc = kind(ae, limits)
     try:
         remote = AddressInformation.from_addr_port(destination.host, destination.port)
     except OSError as error:
@@ -102,6 +108,8 @@ def connected(destination: Destination, contexts: Sequence[PresentationContext],
     for number, context in enumerate(proposed):
         context.context_id = 2 * number + 1
     assoc.requestor.requested_contexts = proposed
+    for role in roles:
+        assoc.requestor.add_negotiation_item(role)
     assoc.request()
     if not assoc.is_established:
         raise _why_not(assoc, destination)
