@@ -16,7 +16,7 @@
 # Apache License 2.0. It imports nothing of dicomnn: both talk over HTTP, on this machine.
 """Every attachment goes to a running dicomnn node: durable before `create` returns, exact bytes on `read`.
 
-Needs Orthanc's Python plugin 3.3 or newer and nothing but Python's standard library. Orthanc's configuration::
+Needs Orthanc's Python plugin 3.3 or newer and nothing but the standard library. Orthanc's configuration::
 
     "PythonScript": "/usr/local/share/dicomnn/dicomnn_storage.py",
     "Dicomnn": {
