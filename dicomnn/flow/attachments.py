@@ -229,7 +229,8 @@ class Attachments:
         source = self.archive.store.open(name)
         if not attachment.encoding:
             return source
-        with source:
+        body = b""
+        with source, contextlib.suppress(RuntimeError):
             body = bytes(imagecodecs.zstd_decode(source.read(), out=attachment.size))
         if hashlib.sha256(body).hexdigest() != attachment.sha256:
             raise RestoreMismatch("the attachment is damaged.", subject=attachment.uuid)

@@ -50,7 +50,8 @@ class Orthanc:
     def ask(self, path: str, body: bytes | None = None, method: str | None = None) -> bytes:
         """Answer to GET, or to POST when there is a body."""
         url = f"http://127.0.0.1:{self.http_port}{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, data=body, method=method), timeout=120) as answer:
+        request = urllib.request.Request(url, data=body, method=method)
+        with urllib.request.urlopen(request, timeout=120) as answer:
             content: bytes = answer.read()
         return content
 
