@@ -130,9 +130,12 @@ class _Rebuild:
                 lines.setdefault(str(line.get("uid")), []).append(line)
             if "object" in line:
                 self.named.add(line["object"])
+        self.removed: list[str] = []       # objects that were an attachment's own
         for uuid, gone_at in detached.items():
-            if self.attached.get(uuid, {"time": gone_at})["time"] <= gone_at:
-                self.attached.pop(uuid, None)
+            if uuid in self.attached and self.attached[uuid]["time"] <= gone_at:
+                line = self.attached.pop(uuid)
+                if line.get("object") in self.present:
+                    self.removed.append(line["object"])
         self.digests: set[tuple[str, str]] = set()         # (received UID, digest) of what is there again
         for uid, own in lines.items():
             self.histories[uid] = replay(own)
@@ -268,4 +271,5 @@ def rebuild(store: Store, index: Index, describe: Describe) -> RebuildReport:
     work = _Rebuild(store, describe)
     work.adopt()
     work.report.rows = index.rebuild(work.records(), work.attachments())
+    store.delete(*work.removed)
     return work.report
