@@ -32,7 +32,7 @@ SHOWN = 50
 @click.option("--orphans-after", type=float, default=3600.0, show_default=True, metavar="SECONDS",
               help="What is younger and named by nothing may be on its way in.")
 @click.option("--attachments", "known_path", type=click.Path(path_type=Path, exists=True), metavar="FILE",
-              help="What Orthanc knows: its SQLite index, or a list of UUIDs, one a line.")
+              help="What Orthanc knows: its SQLite index (while it is stopped), or a list of UUIDs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.pass_context
 def command(context: click.Context, archive: Path | None, config_path: Path | None, deep: bool, repair: bool,
@@ -90,7 +90,8 @@ def attachments_known(path: Path) -> set[str]:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             return {str(uuid) for (uuid,) in connection.execute("SELECT uuid FROM AttachedFiles")}
     except sqlite3.Error as error:
-        raise UsageError(f"is no index of Orthanc: {error}", subject=str(path)) from error
+        raise UsageError(f"cannot be read as Orthanc's index: {error}", subject=str(path),
+                         cure="Stop Orthanc first: while it runs nobody else can read it.") from error
 
 
 def _progress(quiet: bool) -> Any:
