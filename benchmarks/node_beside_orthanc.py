@@ -146,7 +146,7 @@ def ingest(folder: Path, number: int, coding: bool) -> dict[str, Any]:
 def find(folder: Path, number: int, rows: int) -> dict[str, Any]:
     from benchmarks.found_rows import Asker
 
-    node = RunningNode(_new(folder / "find"), "[coding]\nworkers = -1\n[study]\nreports = false\n")
+    node = RunningNode(_new(folder / "find"), "[coding]\nworkers = -1\n")
     fill_ours(node.archive, rows)
     node.start(300)
     orthanc = Orthanc(folder / "find-orthanc", SyncStorageArea=False)
