@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from dicomnn.archive import State
+from dicomnn.archive import State, open_archive
+from dicomnn.archive.index import INDEX_POINTS
+from dicomnn.archive.store import PUT_POINTS
 from dicomnn.errors import DuplicateConflict, IdentifierInvalid, InstanceNotFound, RestoreMismatch, StoreFull
 from dicomnn.flow.attachments import Attachments
+from dicomnn.flow.fsck import Check
 from dicomnn.flow.ingest import Policy, ProfileRule
+from dicomnn.flow.opening import Archive
 from dicomnn.flow.part10 import file_prefix
 from tests.flow.conftest import Walks
 from tests.scp.peer import BIG, EXPLICIT, IMPLICIT, JPEG_LS, Item, image
+
+
+class Interrupted(BaseException):
+    """Nothing on the way catches it, as nothing catches a kill."""
 
 
 def as_file(item: Item, *, preamble: bytes = b"II*\0".ljust(128, b"x")) -> bytes:
@@ -175,6 +185,39 @@ def test_what_ends_early_or_has_no_name_or_no_room_leaves_nothing(open_walks: Ca
         with pytest.raises(IdentifierInvalid):
             kept(walks, name, b"1")
     assert walks.objects() == 0 and not list(walks.archive.index.attachments())
+
+
+@pytest.mark.parametrize("point", [*PUT_POINTS, *INDEX_POINTS])
+def test_whatever_fails_on_the_way_in_the_same_said_again_is_kept_once(point: str, tmp_path: Path) -> None:
+    content, failing = as_file(image(1, rows=32, columns=32)), [True]
+
+    def hook(passed: str) -> None:
+        if passed == point and failing.pop():
+            failing.append(False)
+            raise Interrupted(point)
+
+    def opened(**hooks: Callable[[str], None]) -> Walks:
+        keys = open_archive(tmp_path / "archive", **hooks)  # type: ignore[arg-type]
+        return Walks(Archive(keys.store, keys.index, keys.journal), Policy())
+
+    walks = opened()
+    kept(walks, "u0", as_file(image(2)))   # migrations and folders are not what is tried here
+    walks.archive.close()
+    walks = opened(store_hook=hook, index_hook=hook)
+    with pytest.raises(Interrupted):
+        kept(walks, "u1", content)
+    walks = opened()                       # as after a kill: nothing was closed
+    there = walks.archive.index.attachment("u1")
+    assert (there is not None) == (point == "index.committed")
+    assert kept(walks, "u1", content) == ("same" if there else "new")
+    assert given(walks, "u1") == content
+    walks.archive.release_due()
+    now = time.time() + 7200
+    problems = Check(walks.archive, now=now, deep=True).run().problems
+    assert {problem.kind for problem in problems} <= {"orphan"} and len(problems) <= 1
+    assert Check(walks.archive, now=now, repair=True).run().left == []
+    assert given(walks, "u1") == content
+    walks.archive.close()
 
 
 def test_reading_while_workers_swap_the_object_gives_the_same_bytes(walks: Walks) -> None:
