@@ -34,7 +34,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from benchmarks.found_rows import KEYS, fill_orthanc, fill_ours
 from benchmarks.peer_orthanc import Orthanc
-from demo.modality import Node, Study, fetch, identical, read_study
+from demo.modality import Node, Study, fetch, identical, read_study, send
 from demo.node import HOST, RunningNode
 
 SIZES = {"0.5 MB": (512, 512, 40), "10 MB": (2304, 2304, 10)}
@@ -68,7 +68,7 @@ class Objects:
     def __init__(self, folder: Path, rows: int, columns: int) -> None:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._random = random.Random(1)
+        self._random = random.SystemRandom()
         noise = np.random.default_rng(1).integers(0, 1 << 12, (rows, columns), dtype=np.uint16)
         data = Dataset()
         data.SOPClassUID, data.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.2", self._uid()
@@ -180,20 +180,22 @@ def find(folder: Path, number: int, rows: int) -> dict[str, Any]:
 # ------------------------------------------------------------------ giving out
 def get(folder: Path, number: int, samples: Path) -> dict[str, Any]:
     studies = [read_study(path) for path in sorted(samples.iterdir()) if list(path.glob("*.dcm"))]
+    studies = [study for study in studies if all(         # what Orthanc gives as it came
+        image.transfer_syntax_uid == ExplicitVRLittleEndian for image in study.images)]
     found: dict[str, Any] = {}
     for name, more in (("as received", "workers = -1"), ("coded", 'effort = "fast"')):
         node = RunningNode(_new(folder / f"get-{name.replace(' ', '-')}"), f"[coding]\n{more}\n")
         node.start(300)
         orthanc = Orthanc(folder / f"get-orthanc-{name.replace(' ', '-')}")
+        ours = Node(HOST, node.address.port, "DICOMNN")
+        theirs = Node(HOST, orthanc.dicom_port, "ORTHANC")
         try:
             for study in studies:
-                for port, title in ((node.address.port, "DICOMNN"), (orthanc.dicom_port, "ORTHANC")):
-                    sent([image.path for image in study.images], 1, port, title)
+                for place in (ours, theirs):
+                    send(place, study, lambda _: None)
             while name == "coded" and not _idle(node):
                 time.sleep(1)
 
-            ours = Node(HOST, node.address.port, "DICOMNN")
-            theirs = Node(HOST, orthanc.dicom_port, "ORTHANC")
             if name == "coded":            # each study once: what was decoded before tells nothing
                 first = [(fetched(ours, [study]), fetched(theirs, [study])) for study in studies]
                 quotients = sorted(other / own for own, other in first)
