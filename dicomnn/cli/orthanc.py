@@ -43,7 +43,7 @@ def bring_in(context: click.Context, folder: Path, archive: Path | None, config_
     """Take every attachment in FOLDER (Orthanc's StorageDirectory) into the archive. Safe to be repeated, and
     while node and Orthanc run."""
     from dicomnn.flow.attachments import Attachments
-    from dicomnn.flow.orthanc import Moved, bring, stored
+    from dicomnn.flow.orthanc import Moved, bring, in_order
     from scp.node import policy_of
 
     if not folder.is_dir():
@@ -51,8 +51,8 @@ def bring_in(context: click.Context, folder: Path, archive: Path | None, config_
     config, moved = _config(archive, config_path), Moved()
     with _opened(config) as opened:
         attachments = Attachments(opened, policy_of(config))
-        for path in stored(folder):
-            bring(attachments, path, moved, delete=delete)
+        for path, kind in in_order(folder):
+            bring(attachments, path, kind, moved, delete=delete)
     _end(context, moved, as_json)
 
 

@@ -116,7 +116,7 @@ class Attachments:
     def _file(self, uuid: str, kind: int, read: Callable[[int], bytes], size: int) -> Attached:
         with self.archive.store.create() as incoming:
             begin = _exactly(read, min(size, LONGEST_PREFIX + 144), uuid)
-            start = _prefix_length(begin)
+            start = _prefix_length(begin) if kind == DICOM else None
             hasher = hashlib.sha256(begin[start or 0:])
             incoming.write(begin)
             while incoming.size < size:

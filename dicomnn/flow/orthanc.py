@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dicomnn.archive.index import Attachment
+from dicomnn.coded.mapping import Mapping
 from dicomnn.coded.spool import written_beside
+from dicomnn.dicom.scan import scan
 from dicomnn.errors import DicomnnError
 from dicomnn.flow.attachments import DICOM, Attachments
 
@@ -41,15 +43,34 @@ def stored(folder: Path) -> Iterator[Path]:
                     yield path
 
 
-def bring(attachments: Attachments, path: Path, moved: Moved, *, delete: bool = False) -> None:
+def in_order(folder: Path) -> Iterator[tuple[Path, int]]:
+    """The same with their kinds: images first. A DICOM file without pixels may be the beginning of one of
+    them, which the folder does not tell; behind them it is recognised, and else kept as it is."""
+    rest = []
+    for path in stored(folder):
+        if _has_pixels(path):
+            yield path, DICOM
+        else:
+            rest.append(path)
+    for path in rest:
+        yield path, OTHER
+
+
+def _has_pixels(path: Path) -> bool:
+    try:
+        with Mapping(path) as mapping:
+            return bytes(mapping.buffer[128:132]) == b"DICM" and scan(mapping.buffer).pixel_data is not None
+    except (DicomnnError, OSError):
+        return False
+
+
+def bring(attachments: Attachments, path: Path, kind: int, moved: Moved, *, delete: bool = False) -> None:
     """One of Orthanc's files into the archive; read back and compared before it is deleted."""
     uuid = path.name
     try:
         with path.open("rb") as file:
-            begin = file.read(132)
-            file.seek(0)
             size = os.fstat(file.fileno()).st_size
-            kind = attachments.take(uuid, DICOM if begin[128:] == b"DICM" else OTHER, file.read, size)
+            done = attachments.take(uuid, kind, file.read, size)
         if delete:
             if _digest_of_file(path) != digest(attachments, uuid):
                 raise OSError("what came back is not what is in Orthanc's folder")
@@ -60,8 +81,8 @@ def bring(attachments: Attachments, path: Path, moved: Moved, *, delete: bool = 
         moved.failed.append((uuid, str(error)))
         return
     moved.size += size
-    moved.done += kind == "new"
-    moved.there += kind == "same"
+    moved.done += done == "new"
+    moved.there += done == "same"
 
 
 def write_out(attachments: Attachments, folder: Path, item: Attachment, moved: Moved) -> None:
