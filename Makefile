@@ -8,6 +8,7 @@
 #   make slow       the long tests
 #   make load       a node under mixed load for ten minutes: SECONDS_OF_LOAD=600 OUT=...
 #   make bench      ours beside JPEG-LS, JPEG XL, JPEG 2000 and HTJ2K: FOLDER=... OUT=... BENCH='--most 2'
+#   make bench-node our node beside Orthanc (Debian: orthanc orthanc-python dcmtk): OUT=... BENCH='--only find'
 #   make wheel-test build the wheel and use it in an empty environment
 #   make lint types layers unit     the four parts of `make test`, one at a time
 #   make clean      remove .venv, caches and build products
@@ -16,7 +17,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -e -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := install
-.PHONY: install demo bench load test lint types layers unit peers slow wheel-test clean
+.PHONY: install demo bench bench-node load test lint types layers unit peers slow wheel-test clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -72,6 +73,10 @@ bench: $(VENV)/compiled $(VENV)/installed-bench
 
 load: $(VENV)/compiled
 	@$(BIN)/python -m benchmarks.mixed_load --seconds $(SECONDS_OF_LOAD) --json $(OUT)/load.json
+
+bench-node: $(VENV)/compiled
+	@PYTHONPATH=. $(BIN)/python benchmarks/node_beside_orthanc.py --json $(OUT)/node.json $(BENCH)
+	@PYTHONPATH=. $(BIN)/python benchmarks/orthanc_storage.py $(FOLDER) --json $(OUT)/orthanc_storage.json
 
 # ---------------------------------------------------------------- tests
 lint: $(VENV)/installed-test

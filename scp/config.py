@@ -148,6 +148,18 @@ class StudySection:
 
 
 @dataclass(frozen=True)
+class PluginSection:
+    """[plugin] Orthanc's plugin: the archive as its storage area (docs/orthanc.md)."""
+
+    listen: str = ""
+    """Where the plugin finds the node: 127.0.0.1:11181 (this machine only) or a socket's path; empty: off."""
+    secret_file: str = ""
+    """File with the secret that both sides know, 16 characters or more; nobody else may read it."""
+    max_bytes: int = 4294967296
+    """Largest attachment that is taken."""
+
+
+@dataclass(frozen=True)
 class LogSection:
     """[log] what is written to standard error."""
 
@@ -242,6 +254,7 @@ class Config:
     recode: RecodeSection = field(default_factory=RecodeSection)
     study: StudySection = field(default_factory=StudySection)
     metrics: MetricsSection = field(default_factory=MetricsSection)
+    plugin: PluginSection = field(default_factory=PluginSection)
     log: LogSection = field(default_factory=LogSection)
     rules: tuple[Rule, ...] = ()
     peers: tuple[PeerRule, ...] = ()

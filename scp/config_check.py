@@ -12,7 +12,7 @@ from dicomnn.errors import ConfigurationError, UsageError
 from dicomnn.flow.lift import MODELS, Window
 
 if TYPE_CHECKING:
-    from scp.config import Config, DestinationRule, RecodeSection
+    from scp.config import Config, DestinationRule, PluginSection, RecodeSection
 
 CONFLICT_POLICIES = ("never", "if-changed", "always")
 COMPRESS = ("", *COMPRESSIONS)
@@ -66,6 +66,7 @@ def check(config: Config) -> Config:
                 raise ConfigurationError(f"'address' in [[peers]]: {error}") from error
     _check_destinations(config.destinations)
     _check_forward(config)
+    _check_plugin(config.plugin)
     if not config.peers and not node.accept_any_peer and not _is_loopback(node.bind):
         raise ConfigurationError(
             f"listening on {node.bind} without a list of peers would let anybody store and read",
@@ -85,6 +86,23 @@ def _check_recode(recode: RecodeSection) -> None:
         raise ConfigurationError("'recode.after_days' must not be negative")
     if recode.limit_per_night < 0:
         raise ConfigurationError("'recode.limit_per_night' must not be negative; 0 is no limit")
+
+
+def _check_plugin(plugin: PluginSection) -> None:
+    if not plugin.listen:
+        return
+    if not plugin.listen.startswith("/"):
+        host, _, port = plugin.listen.rpartition(":")
+        if not _is_loopback(host.strip("[]")) or not port.isdecimal() or not 0 <= int(port) <= 65535:
+            raise ConfigurationError(
+                "'plugin.listen' must be the absolute path of a socket, or an address of this machine with a "
+                f"port (127.0.0.1:11181), not '{plugin.listen}'")
+    if not plugin.secret_file:
+        raise ConfigurationError(
+            "'plugin.secret_file' is missing: whoever reaches the address could read and delete",
+            cure="Write a random line into a file that only the node and Orthanc can read.")
+    if plugin.max_bytes < 1:
+        raise ConfigurationError("'plugin.max_bytes' must be 1 or more")
 
 
 def _check_destinations(destinations: tuple[DestinationRule, ...]) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -15,6 +16,7 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomnn.dicom.syntaxes import COMPRESSIONS
 from dicomnn.errors import ConfigurationError, DicomnnError
+from dicomnn.flow.attachments import Attachments
 from dicomnn.flow.forward import Rule
 from dicomnn.flow.ingest import Arrival, Ingest, Policy, ProfileRule
 from dicomnn.flow.lift import NightRule
@@ -24,6 +26,7 @@ from dicomnn.flow.query import Search
 from dicomnn.flow.redescribe import redescribe
 from dicomnn.flow.retrieve import Retrieval
 from scp import heartbeat
+from scp.attachments import AttachmentServer, read_secret
 from scp.config import Config
 from scp.dimse.accept import Limits, NodeAssociation, NodeServer, Peer, Service, request_handler
 from scp.dimse.contexts import VERIFICATION
@@ -131,6 +134,7 @@ class Node:
         self._health: HealthServer | None = None
         self.workers: WorkerPool | None = None
         self.forwarder: WorkerPool | None = None
+        self._attachments: AttachmentServer | None = None
 
     # ------------------------------------------------------------------ life
     def start(self) -> None:
@@ -156,10 +160,13 @@ class Node:
             search = Search(self.archive, query.max_answers, tell_coded=query.coded_availability != ONLINE)
             self._find = Find(search, self.config.node.ae_title, query.coded_availability)
             self._watch_health()
+            self._listen_for_plugin()
             self._listen()
         except BaseException:
             if self._health is not None:
                 self._health.close()
+            if self._attachments is not None:
+                self._attachments.stop()
             self.archive.close()
             raise
         self._started, self._beaten = time.time(), time.monotonic()
@@ -171,6 +178,14 @@ class Node:
         self._spawn(self._redescribe, "redescribe")
         log.info("started", address=self.address, archive=str(self.config.folder),
                  workers=self.config.worker_count)
+
+    def _listen_for_plugin(self) -> None:
+        plugin = self.config.plugin
+        if plugin.listen:
+            self._attachments = AttachmentServer(
+                Attachments(self.archive, policy_of(self.config)), plugin.listen,
+                read_secret(Path(plugin.secret_file)), plugin.max_bytes)
+            log.info("plugin", address=self._attachments.address)
 
     def _listen(self) -> None:
         node = self.config.node
@@ -256,6 +271,8 @@ class Node:
         if self._server is not None:
             with contextlib.suppress(Exception):
                 self._server.shutdown()
+        if self._attachments is not None:
+            self._attachments.stop()
         end = time.monotonic() + DRAIN_SECONDS
         while self._ae.active_associations and time.monotonic() < end:
             time.sleep(0.05)

@@ -160,6 +160,7 @@ def text(facts: dict[str, Any]) -> str:
         f"releases    {status['releases_waiting']} originals wait to be deleted",
         f"conflicts   {status['conflicts']} objects under a UID that was taken; "
         f"{status['duplicates']} sent again",
+        *([f"attachments {facts['attachments']} kept for another archive"] if facts["attachments"] else []),
         f"kept        {sum(facts['kept'].values())} as received",
     ]
     lines += [f"            {count:>7} {reason}" for reason, count in facts["kept"].items()]

@@ -16,10 +16,11 @@ class Orthanc:
     port by AE title."""
 
     def __init__(self, folder: Path, dicom_port: int, http_port: int, node_port: int,
-                 others: Mapping[str, int] | None = None) -> None:
+                 others: Mapping[str, int] | None = None, more: Mapping[str, Any] | None = None) -> None:
+        """more: further keys of its configuration, or others than these."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
         self.dicom_port, self.http_port = dicom_port, http_port
+        self.folder = folder
         node = {"AET": "DICOMNN", "Host": "127.0.0.1", "Port": node_port, "AllowEcho": True,
                 "AllowStore": True, "AllowFind": True, "AllowMove": True, "AllowGet": True}
         modalities = {"node": node, **{title.lower(): [title, "127.0.0.1", port]
@@ -30,12 +31,13 @@ class Orthanc:
             "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomCheckCalledAet": False,
             "DicomAlwaysAllowStore": True, "DicomAlwaysAllowFind": True, "UnknownSopClassAccepted": True,
             "StableAge": 1, "LimitFindResults": 0, "LimitFindInstances": 0, "DicomModalities": modalities,
+            **(more or {}),
         }
         (folder / "orthanc.json").write_text(json.dumps(configuration), encoding="utf-8")
         self.start()
 
     def start(self) -> None:
-        """Also after `kill`, on what it had."""
+        """Start it, also after `kill` on what it had, and come back when it answers."""
         self.log = (self.folder / "log").open("ab")
         self.process = subprocess.Popen(["Orthanc", str(self.folder / "orthanc.json")],
                                         stdout=self.log, stderr=self.log)
@@ -45,13 +47,15 @@ class Orthanc:
                 self.ask("/system")
                 return
             except OSError:
-                assert self.process.poll() is None and time.monotonic() < end, "Orthanc did not start"
+                assert self.process.poll() is None and time.monotonic() < end, (
+                    "Orthanc did not start:\n" + (self.folder / "log").read_text("utf-8", "replace")[-2000:])
                 time.sleep(0.1)
 
-    def ask(self, path: str, body: bytes | None = None) -> bytes:
+    def ask(self, path: str, body: bytes | None = None, method: str | None = None) -> bytes:
         """Answer to GET, or to POST when there is a body."""
         url = f"http://127.0.0.1:{self.http_port}{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=120) as answer:
+        request = urllib.request.Request(url, data=body, method=method)
+        with urllib.request.urlopen(request, timeout=120) as answer:
             content: bytes = answer.read()
         return content
 
@@ -70,12 +74,12 @@ class Orthanc:
                    for number in self.json(f"/queries/{made['ID']}/answers")]
         return made["ID"], answers
 
-    def kill(self) -> None:
-        self.process.kill()
+    def stop(self) -> None:
+        self.process.terminate()
         self.process.wait(60)
         self.log.close()
 
-    def stop(self) -> None:
-        self.process.terminate()
+    def kill(self) -> None:
+        self.process.kill()
         self.process.wait(60)
         self.log.close()

@@ -121,7 +121,18 @@ def test_every_key_is_described_where_its_default_stands() -> None:
                     after = node.body[place + 1] if place + 1 < len(node.body) else None
                     assert isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant), (
                         node.name, ast.unparse(statement))
-    assert len(fields(Config)) == 14
+    assert len(fields(Config)) == 15
+
+
+@pytest.mark.parametrize(("listen", "named"), [
+    ("0.0.0.0:11180", "plugin.listen"), ("127.0.0.1", "plugin.listen"), ("127.0.0.1:x", "plugin.listen"),
+    ("relative.sock", "plugin.listen"), ("127.0.0.1:11180", "plugin.secret_file"),
+    ("/run/a.sock", "secret_file")])
+def test_the_plugin_is_listened_for_on_this_machine_only_and_with_a_secret(
+        listen: str, named: str, tmp_path: Path) -> None:
+    more = 'secret_file = "x"\n' if named == "plugin.listen" else ""
+    with pytest.raises(ConfigurationError, match=named):
+        load(written(tmp_path, f'[plugin]\nlisten = "{listen}"\n{more}'), {})
 
 
 def test_the_document_names_every_key_with_its_default() -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -101,10 +102,33 @@ conflict = Table(
     Column("peer_address", String, nullable=False),
     Column("received_at", Float(53), nullable=False),
     Column("attributes", JSON, nullable=False),
+    Column("source", String, nullable=False, server_default=""),
+    Column("transfer_syntax_uid", String, nullable=False, server_default=""),
+    Column("profile", String, nullable=False, server_default=""),
     Index("uq_conflict_object_name", "object_name", unique=True),
     Index("uq_conflict_instance_id_digest", "instance_id", "digest", unique=True),
     Index(None, "study_instance_uid", "id"),
     Index(None, "sop_instance_uid", "id"),
+)
+
+# What another archive keeps with us, under a name of its own: bytes before a data set that an instance or a
+# conflict has (received_uid, digest), or an object of its own.
+attachment = Table(
+    "attachment", metadata,
+    Column("uuid", String, primary_key=True),
+    Column("kind", Integer, nullable=False),
+    Column("form", String, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("received_uid", String),
+    Column("digest", String),
+    Column("prefix", LargeBinary),
+    Column("object_name", String),
+    Column("object_size", BigInteger),
+    Column("encoding", String, nullable=False),
+    Column("received_at", Float(53), nullable=False),
+    Index(None, "received_uid", "digest"),
+    Index("uq_attachment_object_name", "object_name", unique=True),
 )
 
 release = Table(
