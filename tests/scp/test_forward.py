@@ -28,7 +28,7 @@ from tests.scp.peer import (
 )
 from tests.scp.receiver import Receiver
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 ANY = [(CT, [EXPLICIT, IMPLICIT, BIG]), (MR, [EXPLICIT, IMPLICIT, BIG])]
 
 
@@ -104,13 +104,15 @@ def test_what_is_received_without_rules_is_never_sent_and_can_be_asked_for(tmp_p
             once(far, *later, *items)
 
 
-def test_a_destination_that_is_down_for_a_while_gets_everything_once(tmp_path: Path) -> None:
+def test_a_destination_that_is_down_until_it_is_overdue_gets_everything_once(tmp_path: Path) -> None:
     items, port, archive = study(7, 5), free_port(), tmp_path / "archive"
-    config = QUICK + destination("FAR", port) + rule("FAR")
+    config = QUICK + "deadline_hours = 0.0001\n" + destination("FAR", port) + rule("FAR")
     with NodeProcess(archive, "--workers", "-1", config=config) as node:
         assert set(send(node.port, items)) == {0}
         wait_for(lambda: node.log.count("forward-paused") >= 3, 30, "it was tried three times")
-        assert legs(archive) == {"waiting": 5}
+        wait_for(lambda: "forward-overdue" in node.log, 30, "it was told that the deadline has passed")
+        assert "OVERDUE" in command(archive, "list").stdout
+        assert {row.state.open for row in ledger(archive)} == {True}
         with Receiver(ANY, at=port) as far:
             wait_sent(archive, 5)
             once(far, *items)
