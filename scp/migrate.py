@@ -154,36 +154,34 @@ class Migration:
         if self.ledger.get("inventory") != "complete":
             self.inventory()
         self.ledger.try_again(set_aside=self.manner.set_aside)
-        if self.ledger.next_wanted() is None and not self.ledger.short_studies():
-            return False
-        # What comes under another UID than its own is for somebody to look at, not to be found under that.
-        policy = replace(policy_of(self.config), keep_mismatched=False)
-        with open_archive(place_of(self.config)) as archive, self._coding():
-            landing = ArchiveLanding(
-                Ingest(archive, policy), self.ledger, self.throttle, job=self.job.settings.id
-            )
-            moments = _Moments(self)
-            try:
-                Transfer(
-                    self.ledger,
-                    self.source,
-                    landing,
-                    self.throttle,
-                    patience=self.manner.patience,
-                    tell=moments.tell,
-                ).run()
-            finally:
-                moments.end()
-            if self.manner.code:
-                self._coded(archive)
+        with open_archive(place_of(self.config)) as archive:
+            ours = self.manner.code and not node_works(self.config.folder)
+            fetch = self.ledger.next_wanted() is not None or bool(self.ledger.short_studies())
+            status = archive.status()
+            if not fetch and not (ours and status.backlog + status.coding):
+                return False
+            with self._workers() if ours else contextlib.nullcontext():
+                if fetch:
+                    self._transfer(archive)
+                if ours:
+                    self._coded(archive)
         return True
 
+    def _transfer(self, archive: Archive) -> None:
+        # What comes under another UID than its own is for somebody to look at, not to be found under that.
+        policy = replace(policy_of(self.config), keep_mismatched=False)
+        landing = ArchiveLanding(Ingest(archive, policy), self.ledger, self.throttle,
+                                 job=self.job.settings.id)
+        moments = _Moments(self)
+        try:
+            Transfer(self.ledger, self.source, landing, self.throttle, patience=self.manner.patience,
+                     tell=moments.tell).run()
+        finally:
+            moments.end()
+
     @contextlib.contextmanager
-    def _coding(self) -> Iterator[None]:
-        """Workers of our own, unless a running node has some."""
-        if not self.manner.code or node_works(self.config.folder):
-            yield
-            return
+    def _workers(self) -> Iterator[None]:
+        """Workers of our own, for where no running node has some."""
         pool = WorkerPool(
             replace(worker_settings(self.config), log_level="error", reports=False), self.manner.jobs
         )
@@ -206,6 +204,7 @@ class Migration:
             if not left:
                 return
             self.stop.wait(POLL_SECONDS)
+        raise Stopped
 
     # ------------------------------------------------------------------ verify and report
     def verify(self) -> dict[str, int]:

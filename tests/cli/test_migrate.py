@@ -68,7 +68,7 @@ def test_a_run_that_is_killed_in_the_midst_goes_on_and_a_second_one_does_nothing
     assert 4 <= found["stored"] < 30 and found["todo"] > 0 and not found["accounted"]
     done = dicomnn("migrate", "run", "--job", tmp_path / "job", "--no-code")
     assert done.exit_code == 0 and "every instance is accounted for" in done.stdout
-    assert "nothing to do" in dicomnn("migrate", "run", "--job", tmp_path / "job").stdout
+    assert "nothing to do" in dicomnn("migrate", "run", "--job", tmp_path / "job", "--no-code").stdout
     verified = dicomnn("migrate", "verify", "--job", tmp_path / "job", "--jobs", 1)
     assert verified.exit_code == 0 and "30 exact" in verified.stdout
     facts = json.loads(dicomnn("status", "--archive", tmp_path / "archive", "--json").stdout)
@@ -98,6 +98,7 @@ def test_what_comes_in_is_coded_and_the_report_compares_with_the_forecast(tmp_pa
     assert planned.exit_code == 0 and "saves" in planned.stdout and "3 coded" in planned.stdout
     assert not (tmp_path / "archive").exists()
     done = dicomnn("migrate", "run", "--job", tmp_path / "job", "--jobs", 1)
+    assert "nothing to do" in dicomnn("migrate", "run", "--job", tmp_path / "job", "--jobs", 1).stdout
     poison = status(tmp_path)["set_aside"]
     assert done.exit_code == (1 if poison else 0), done.output
     coded = json.loads(dicomnn("status", "--archive", tmp_path / "archive", "--json").stdout)

@@ -315,6 +315,11 @@ class Ledger:
                 )
         return done
 
+    def classes(self, study_uid: str) -> tuple[str, ...]:
+        """The SOP classes that are known of a study's instances."""
+        found = self._all("SELECT DISTINCT sop_class_uid FROM instances WHERE study_uid = ?", study_uid)
+        return tuple(sorted(row[0] for row in found if row[0]))
+
     def asked_whole(self, study_uid: str) -> None:
         self._run("UPDATE studies SET asked_whole = 1 WHERE study_uid = ?", study_uid)
 

@@ -161,11 +161,11 @@ class Inventory:
             middle = _middle(shown, days[0], days[-1])
             halves = [Region(dates=(BEFORE, middle)), Region(dates=(middle + timedelta(days=1), latest))]
         elif days:  # all on one day: what is around it, and that day by the PatientID
-            that_day = Region(dates=(days[0], days[0]))
+            only = Region(dates=(days[0], days[0]))
             halves = [
                 Region(dates=(BEFORE, days[0] - timedelta(days=1))),
                 Region(dates=(days[0] + timedelta(days=1), latest + timedelta(days=1))),
-                *that_day.parts(shown),
+                *only.parts(shown),
             ]
         if len(days) < len(shown):  # some have no date, and are found by no range of dates
             halves += Region().parts(shown)

@@ -53,6 +53,8 @@ class Transfer:
         self._ledger, self._source, self._landing, self._throttle = ledger, source, landing, throttle
         self._patience, self._tell = patience, tell
         self._begun = time.monotonic()
+        self._todo = self._counted = 0
+        self._count_at = 0.0
 
     def run(self) -> None:
         """Returns when every row has an end. Raises Stopped, SourceAway (for too long), and the archive's own
@@ -63,7 +65,8 @@ class Transfer:
         for study in self._ledger.short_studies():
             if not study["asked_whole"]:
                 self._ledger.asked_whole(study["study_uid"])
-                self._series(Wanted(study["study_uid"], "", (), ()))
+                uid = study["study_uid"]
+                self._series(Wanted(uid, "", (), self._ledger.classes(uid)))
 
     def _series(self, wanted: Wanted) -> None:
         away_since, pause = time.monotonic(), FIRST_PAUSE
@@ -104,9 +107,15 @@ class Transfer:
             self._landing.end()
 
     def _say(self) -> None:
+        """Counting takes longer the more rows there are: no more than a small part of the time goes there."""
+        now = time.monotonic()
+        if now >= self._count_at or self._throttle.waits_for:
+            self._todo, self._counted = self._ledger.counts()["todo"], self._landing.count
+            self._count_at = time.monotonic() + 50 * (time.monotonic() - now)
+        todo = max(0, self._todo + self._counted - self._landing.count)
         self._tell(
             Moment(
-                self._ledger.counts()["todo"],
+                todo,
                 self._landing.count,
                 self._landing.bytes,
                 time.monotonic() - self._begun,
