@@ -102,6 +102,7 @@ class Node:
         self._token_lock = threading.Lock()
         self.workers: WorkerPool | None = None
         self.web: WebServer | None = None
+        self.services: Services | None = None
 
     # ------------------------------------------------------------------ life
     def start(self) -> None:
@@ -119,7 +120,7 @@ class Node:
         self._owner = f"{socket.gethostname()}:{self.config.folder}"
         try:
             self.archive.index.forget_associations(self._owner)
-            self._ingest = Ingest(self.archive, policy_of(self.config))
+            self._ingest = Ingest(self.archive, policy_of(self.config), self._owner)
             self._retrieval = Retrieval(self.archive)
             self._mover = Mover(self._retrieval, self.config.node.ae_title, self._limits, {
                 d.ae_title: Destination(d.ae_title, d.host, d.port, _syntaxes(d.compress))
@@ -146,8 +147,10 @@ class Node:
 
     def _web(self, search: Search) -> WebServer:
         web = self.config.web
-        services = Services(self.archive, self._ingest, search, self._retrieval, self.config.node.ae_title,
-                            self.config.query.coded_availability, WebLimits(web.max_upload, web.cache_bytes))
+        services = self.services = Services(
+            self.archive, self._ingest, search, self._retrieval, self.config.node.ae_title,
+            self.config.query.coded_availability, WebLimits(web.max_upload, web.cache_bytes),
+            tuple(web.origins.split()))
         return WebServer(create_app(services), web.bind, web.port, threads=web.threads,
                          max_upload=web.max_upload)
 
@@ -210,8 +213,9 @@ class Node:
         if self._stopping.is_set():
             return
         self._stopping.set()
-        if self.web is not None:
+        if self.web is not None and self.services is not None:
             self.web.stop()
+            self.services.close()
         if self._server is not None:
             with contextlib.suppress(Exception):
                 self._server.shutdown()

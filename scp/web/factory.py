@@ -28,6 +28,6 @@ def create_app(services: Services) -> Flask:
     def refused(error: Refused) -> Response:
         return Response(error.sentence + "\n", error.status, mimetype="text/plain")
 
-    app.register_blueprint(dicomweb.blueprint(services), url_prefix="/dicom-web")
+    app.register_blueprint(dicomweb.blueprint(services))
     pages.register(app, services)
     return app
