@@ -108,8 +108,8 @@ def one(web: Web, **attributes: object) -> str:
 
 def base(rows: int, columns: int, bits: int, data: bytes, **more: object) -> dict[str, object]:
     return {"Rows": rows, "Columns": columns, "SamplesPerPixel": 1,
-            "PhotometricInterpretation": "MONOCHROME2", "BitsAllocated": 8 if bits <= 8 else 16, "BitsStored": bits, "HighBit": bits - 1,
-            "PixelRepresentation": 0, "PixelData": data, **more}
+            "PhotometricInterpretation": "MONOCHROME2", "BitsAllocated": 8 if bits <= 8 else 16,
+            "BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": 0, "PixelData": data, **more}
 
 
 def test_monochrome1_is_shown_inverted(empty: Web) -> None:
