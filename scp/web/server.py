@@ -20,10 +20,13 @@ from waitress.parser import HTTPRequestParser
 from dicomnn.errors import ConfigurationError
 
 STOP_SECONDS = 5.0
+LARGE_ANSWER = 32 << 20      # in memory for one reader; beyond 16 MiB that wait, no more is made
 
 
 class _Spool(OverflowableBuffer):
     """A body on its way in: large ones into ``folder``, as /tmp may be small, or memory."""
+
+    buf: Any = None
 
     def __init__(self, overflow: int, folder: Path) -> None:
         super().__init__(overflow)
@@ -60,7 +63,7 @@ class WebServer:
         try:
             self._server: Any = waitress.create_server(
                 app, host=bind, port=port, threads=threads, max_request_body_size=max_upload, ident="dicomnn",
-                channel_timeout=120, clear_untrusted_proxy_headers=True)
+                outbuf_overflow=LARGE_ANSWER, channel_timeout=120, clear_untrusted_proxy_headers=True)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot listen on {bind} port {port} for HTTP: {error.strerror}",
