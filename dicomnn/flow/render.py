@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from dicomnn.archive.index import Instance
 
 JPEG, PNG = "image/jpeg", "image/png"
-LARGEST_SIDE = 16384
-LARGEST_AREA = 64 << 20
+LARGEST_SIDE = 8192
 
 
 @dataclass(frozen=True)
@@ -114,6 +113,6 @@ def _placed(picture: np.ndarray, viewport: Viewport | None) -> np.ndarray:
     if (viewport.down or 0) < 0:
         picture = picture[::-1]
     sides = (viewport.width, viewport.height)
-    if min(sides) < 1 or max(sides) > LARGEST_SIDE or sides[0] * sides[1] > LARGEST_AREA:
+    if min(sides) < 1 or max(sides) > LARGEST_SIDE:
         raise IdentifierInvalid(f"a viewport has 1 to {LARGEST_SIDE} pixels a side")
     return scaled(picture, *fitted(picture.shape[0], picture.shape[1], viewport.height, viewport.width))
