@@ -1,7 +1,7 @@
 """Single frames on their way out, in every state of an instance; the rest of a series is fetched ahead.
 
 Frames that must be decoded are decoded in threads of the caller's process: the kernels give up Python's lock
-(docs/decisions/0012). A cold frame gets every core that no other frame is using.
+(docs/decisions/0015). A cold frame gets every core that no other frame is using.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from dicomnn.coded.pixels import Pixels
 from dicomnn.coded.transcode import NotCompressible, compress_frame
@@ -184,6 +186,22 @@ class Frames:
             words = pixels.region(number - 1, *box) if pixels.coded else None
         return None if words is None else words.astype(words.dtype.newbyteorder("<"), copy=False).tobytes()
 
+    def at_hand(self, instance: Instance) -> list[np.ndarray] | None:
+        """All frames of a coded instance as raw words, where they are in the cache; None else."""
+        with self._lock:
+            image = self._images.get(tag_of(instance))
+        if image is None or not instance.state.is_coded or image.pixel.bits_allocated not in (8, 16):
+            return None
+        shape = (image.pixel.rows or 0, image.pixel.columns or 0)
+        kind = f"<u{image.pixel.bits_allocated // 8}"
+        found = []
+        for number in range(1, image.frames + 1):
+            value = self.cache.get(("frame", tag_of(instance), number, EXPLICIT_LITTLE))
+            if value is None:
+                return None
+            found.append(np.frombuffer(value, kind).reshape(shape))
+        return found
+
     # ------------------------------------------------------------------ making them
     def _own(self, instance: Instance, number: int, own: str) -> bytes:
         key = ("frame", tag_of(instance), number, own)
@@ -224,8 +242,6 @@ class Frames:
             self._own(instance, number, own)        # into the cache, where `packed` finds it
 
         def packed(pixels: Pixels, place: int, threads: int) -> bytes:
-            import numpy as np
-
             image = pixels.image
             if (image.samples_per_pixel or 1) != 1 or image.bits_allocated not in (8, 16):
                 raise NotCompressible("it is not a single-sample image of 8 or 16 bits")

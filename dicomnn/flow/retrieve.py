@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import numpy as np
+
 from dicomnn.archive.index import Instance
 from dicomnn.archive.records import Located
 from dicomnn.coded.egress import offered, write_as
@@ -84,10 +86,14 @@ class Outgoing:
 
 
 class Retrieval:
-    """The way out, for any protocol. Thread-safe."""
+    """The way out, for any protocol. Thread-safe.
+
+    at_hand: gives the frames of an instance that somebody has decoded before, or None (see `Frames.at_hand`).
+    """
 
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
+        self.at_hand: Callable[[Instance], list[np.ndarray] | None] = lambda instance: None
 
     # ------------------------------------------------------------------ what is asked for
     def matches(self, query: Query) -> list[Match]:
@@ -202,7 +208,7 @@ class Retrieval:
         spool = self._spool(instance.before)
         try:
             restored = restore(path, spool, self.archive.model, form="data-set", strict=True,
-                               spool_folder=self.archive.store.scratch)
+                               spool_folder=self.archive.store.scratch, known=self.at_hand(instance))
             if restored.exact == "data-set" and restored.digest != instance.digest:
                 raise RestoreMismatch("the restored data set is not the one that was received",
                                       subject=instance.sop_instance_uid)

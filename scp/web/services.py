@@ -40,8 +40,10 @@ class Services:
 
     @cached_property
     def frames(self) -> Frames:
-        """Single frames, with the cache."""
-        return Frames(self.archive, self.limits.cache_bytes)
+        """Single frames, with the cache; from now on whole objects are restored from it, too."""
+        frames = Frames(self.archive, self.limits.cache_bytes)
+        self.retrieval.at_hand = frames.at_hand
+        return frames
 
     @cached_property
     def metadata(self) -> Metadata:

@@ -120,6 +120,26 @@ def test_what_is_not_there_is_not_found_and_what_is_no_uid_is_refused(web: Web) 
         assert getattr(web.client, method)("/dicom-web" + path).status_code == 405
 
 
+def test_frames_that_were_shown_are_not_decoded_again_and_are_proven_all_the_same(
+        empty: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = image(1, frames=3, rows=40, columns=30)
+    empty.put(part10(item))
+    empty.code_all()
+    where = f"/studies/1.2.826.9.1/series/1.2.826.9.1.1/instances/{item.instance}"
+    assert len(parts(empty.get(where + "/frames/1,2,3"))) == 3
+
+    def nobody(*_: object, **__: object) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr("dicomnn.coded.stored.decode_frames", nobody)
+    assert empty.get(where, "application/dicom; transfer-syntax=*").data == part10(item)
+    cache = empty.services.frames.cache
+    for key, kept in list(cache._values.items()):
+        if key[0] == "frame":       # a bit that changed in memory
+            cache._values[key] = bytes([kept[0] ^ 1]) + kept[1:]
+    assert empty.get(where, "application/dicom; transfer-syntax=*").status_code == 500
+
+
 # ------------------------------------------------------------------ metadata
 def test_metadata_are_those_of_the_original_and_never_show_the_private_block(
         web: Web, sample_files: list[Path]) -> None:
