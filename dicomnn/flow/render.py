@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 JPEG, PNG = "image/jpeg", "image/png"
 LARGEST_SIDE = 8192
+LARGEST_AREA = 16 << 20     # pixels of a scaled picture: some 300 MiB on the way
 LOSSY = "00282110"
 
 
@@ -118,4 +119,7 @@ def _placed(picture: np.ndarray, viewport: Viewport | None) -> np.ndarray:
     sides = (viewport.width, viewport.height)
     if min(sides) < 1 or max(sides) > LARGEST_SIDE:
         raise IdentifierInvalid(f"a viewport has 1 to {LARGEST_SIDE} pixels a side")
-    return scaled(picture, *fitted(picture.shape[0], picture.shape[1], viewport.height, viewport.width))
+    rows, columns = fitted(picture.shape[0], picture.shape[1], viewport.height, viewport.width)
+    if rows * columns > LARGEST_AREA:
+        raise IdentifierInvalid(f"a scaled picture has at most {LARGEST_AREA} pixels")
+    return scaled(picture, rows, columns)

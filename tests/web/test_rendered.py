@@ -95,7 +95,7 @@ def test_every_study_series_and_frame_has_pictures_and_thumbnails(web: Web, samp
 @pytest.mark.parametrize("query", [
     "window=1", "window=a,b", "window=40,0", "window=40,80,cubic", "window=nan,1", "window=1,2,linear,4",
     "viewport=0,0", "viewport=100", "viewport=1,2,3", "viewport=10,10,0,0,999999,9", "viewport=99999,1",
-    "viewport=inf,1", "quality=0", "quality=101", "quality=x",
+    "viewport=8000,8000", "viewport=inf,1", "quality=0", "quality=101", "quality=x",
 ])
 def test_what_no_picture_can_have_is_refused(web: Web, query: str) -> None:
     assert web.get(web.paths("CT")[0] + "/rendered?" + query).status_code == 400
