@@ -73,7 +73,7 @@ class Outgoing:
     transfer_syntax_uid: str
     source: BinaryIO
     size: int
-    prefix: bytes
+    prefix: bytes = b""
 
     def close(self) -> None:
         self.source.close()
