@@ -8,8 +8,10 @@
 #                   (Debian: dcmtk dicom3tools orthanc orthanc-dicomweb chromium)
 #   make ohif       fetch the built OHIF viewer from npm into build/ohif, for `make peers` (Debian: npm)
 #   make slow       the long tests
+#   make load       a node under mixed load for ten minutes: SECONDS_OF_LOAD=600 OUT=...
 #   make bench      ours beside JPEG-LS, JPEG XL, JPEG 2000 and HTJ2K: FOLDER=... OUT=... BENCH='--most 2'
 #   make bench-web  our DICOMweb beside Orthanc's: BENCH='--rounds 3'
+#   make bench-node our node beside Orthanc (Debian: orthanc orthanc-python dcmtk): OUT=... BENCH='--only find'
 #   make wheel-test build the wheel and use it in an empty environment
 #   make lint types layers unit     the four parts of `make test`, one at a time
 #   make clean      remove .venv, caches and build products
@@ -18,7 +20,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -e -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := install
-.PHONY: install demo bench bench-web test lint types layers unit peers ohif slow wheel-test clean
+.PHONY: install demo bench bench-web bench-node load test lint types layers unit peers ohif slow wheel-test clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -28,6 +30,7 @@ KEEP ?=
 FOLDER ?= sample_data
 OUT ?= runs/bench
 BENCH ?=
+SECONDS_OF_LOAD ?= 600
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -q
 
@@ -73,6 +76,13 @@ bench: $(VENV)/compiled $(VENV)/installed-bench
 
 bench-web: $(VENV)/compiled
 	@$(BIN)/python -m benchmarks.web $(BENCH)
+
+load: $(VENV)/compiled
+	@$(BIN)/python -m benchmarks.mixed_load --seconds $(SECONDS_OF_LOAD) --json $(OUT)/load.json
+
+bench-node: $(VENV)/compiled
+	@PYTHONPATH=. $(BIN)/python benchmarks/node_beside_orthanc.py --json $(OUT)/node.json $(BENCH)
+	@PYTHONPATH=. $(BIN)/python benchmarks/orthanc_storage.py $(FOLDER) --json $(OUT)/orthanc_storage.json
 
 # ---------------------------------------------------------------- tests
 lint: $(VENV)/installed-test

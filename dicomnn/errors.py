@@ -210,6 +210,13 @@ class DuplicateConflict(ArchiveError):
     cure = "Compare the two objects in the report; the sender must give one of them a UID of its own."
 
 
+class InUse(ArchiveError):
+    """Something else refers to what was to be deleted."""
+
+    code = "in-use"
+    cure = "Delete it in the archive that keeps it here (docs/orthanc.md); then it goes by itself."
+
+
 class InvalidTransition(ArchiveError):
     code = "invalid-transition"
     cure = "Another worker was faster, or the state is newer than thought; read the instance again."

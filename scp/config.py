@@ -70,8 +70,7 @@ class StorageSection:
     on_conflict: str = "never"
     """Same UID, other content: 'never' replace the first, replace it 'if-changed', or 'always'."""
     conflict_status: str = "refuse"
-    """What the sender of a conflicting object is told: 'refuse' (0111) or 'warn' (B000). Both objects
-    are kept either way."""
+    """What the sender of a conflicting object is told, which is kept: 'refuse' (0111) or 'warn' (B000)."""
     on_identity_mismatch: str = "keep"
     """The command names another instance than the data set: 'refuse' (A900), or 'keep' it under the
     command's UID with a warning (B007)."""
@@ -166,6 +165,18 @@ class StudySection:
 
 
 @dataclass(frozen=True)
+class PluginSection:
+    """[plugin] Orthanc's plugin: the archive as its storage area (docs/orthanc.md)."""
+
+    listen: str = ""
+    """Where the plugin finds the node: 127.0.0.1:11181 (this machine only) or a socket's path; empty: off."""
+    secret_file: str = ""
+    """File with the secret that both sides know, 16 characters or more; nobody else may read it."""
+    max_bytes: int = 4294967296
+    """Largest attachment that is taken."""
+
+
+@dataclass(frozen=True)
 class LogSection:
     """[log] what is written to standard error."""
 
@@ -173,6 +184,19 @@ class LogSection:
     """debug, info, warning or error."""
     json: bool = False
     """One JSON object per line instead of text."""
+
+
+@dataclass(frozen=True)
+class MetricsSection:
+    """[metrics] a small HTTP listener of its own: /metrics for Prometheus, /healthz, /readyz. No patient
+    data."""
+
+    enabled: bool = False
+    """Listen."""
+    bind: str = "127.0.0.1"
+    """Address to listen on; it answers everybody who reaches it."""
+    port: int = 11180
+    """TCP port; 0 takes a free one (`dicomnn status` shows it)."""
 
 
 @dataclass(frozen=True)
@@ -184,8 +208,7 @@ class PeerRule:
     address: str = ""
     """IP address or network (10.1.2.0/24); empty: any."""
     compress: str = ""
-    """What C-GET sends it images in, where it accepts that: 'jpeg-ls', 'jpeg-2000' or 'htj2k', without loss;
-    empty: uncompressed."""
+    """What C-GET sends it images in, if it takes that: 'jpeg-ls', 'jpeg-2000', 'htj2k'; empty: native."""
 
 
 @dataclass(frozen=True)
@@ -199,8 +222,41 @@ class DestinationRule:
     port: int = 104
     """Its TCP port."""
     compress: str = ""
-    """What it is sent images in, where it accepts that: 'jpeg-ls', 'jpeg-2000' or 'htj2k', without loss;
-    empty: uncompressed."""
+    """What it is sent images in, if it takes that: 'jpeg-ls', 'jpeg-2000', 'htj2k'; empty: native."""
+
+
+@dataclass(frozen=True)
+class ForwardRule:
+    """[[forward]] which studies are sent on, and where to. A study is sent as a whole when one of its
+    instances fits; every rule that fits counts. Empty: any."""
+
+    to: tuple[str, ...] = ()
+    """AE titles of [[destinations]]."""
+    modality: str = ""
+    """Modality (0008,0060)."""
+    ae_title: str = ""
+    """Calling AE title of whoever sent it to us."""
+    description: str = ""
+    """Study Description (0008,1030), in upper or lower case; * stands for anything, ? for one character."""
+
+
+@dataclass(frozen=True)
+class ForwardingSection:
+    """[forwarding] how studies are sent on."""
+
+    quiet_seconds: float = 30.0
+    """A study is sent on when no association that touched it is open and nothing new came for this long."""
+    first_pause_seconds: float = 10.0
+    """After a failure; doubled with each further one, give or take a quarter."""
+    longest_pause_seconds: float = 600.0
+    """The longest such pause."""
+    attempts: int = 10
+    """What a destination refused so often, while it takes others, waits for a person; it is not dropped."""
+    deadline_hours: float = 24.0
+    """What was not delivered after this time is overdue: an error in the log, `dicomnn status` and the
+    metrics. It is tried on."""
+    at_once: int = 32
+    """Instances over one association."""
 
 
 @dataclass(frozen=True)
@@ -213,10 +269,14 @@ class Config:
     coding: CodingSection = field(default_factory=CodingSection)
     recode: RecodeSection = field(default_factory=RecodeSection)
     study: StudySection = field(default_factory=StudySection)
+    metrics: MetricsSection = field(default_factory=MetricsSection)
+    plugin: PluginSection = field(default_factory=PluginSection)
     log: LogSection = field(default_factory=LogSection)
     rules: tuple[Rule, ...] = ()
     peers: tuple[PeerRule, ...] = ()
     destinations: tuple[DestinationRule, ...] = ()
+    forward: tuple[ForwardRule, ...] = ()
+    forwarding: ForwardingSection = field(default_factory=ForwardingSection)
 
     @property
     def folder(self) -> Path:
@@ -234,7 +294,8 @@ class Config:
         return check(dataclasses.replace(self, **{section: changed}))
 
 
-_LISTS: dict[str, type] = {"rules": Rule, "peers": PeerRule, "destinations": DestinationRule}
+_LISTS: dict[str, type] = {"rules": Rule, "peers": PeerRule, "destinations": DestinationRule,
+                           "forward": ForwardRule}
 
 
 # ------------------------------------------------------------------ reading
@@ -292,6 +353,10 @@ def _section(kind: type, content: Any, where: str) -> Any:
 
 
 def _typed(value: Any, hint: Any, where: str) -> Any:
+    if hint == tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ConfigurationError(f"{where} must be a list of texts, not {value!r}")
+        return tuple(value)
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if bool in kinds and isinstance(value, bool):
         return value
@@ -329,8 +394,7 @@ def _with_environment(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[s
 def _from_text(text: str, hint: Any, name: str) -> Any:
     try:
         if hint is bool:
-            return {"true": True, "1": True, "yes": True,
-                    "false": False, "0": False, "no": False}[text.lower()]
+            return ("false", "0", "no", "true", "1", "yes").index(text.lower()) > 2
         return hint(text)
     except (KeyError, ValueError) as error:
         raise ConfigurationError(f"'{text}' is no {hint.__name__}", subject=name) from error

@@ -4,7 +4,10 @@ Knows no codec and no DICOM. The front door is `open_archive`; ``docs/archive.md
 """
 
 from dicomnn.archive.archive import Archive, open_archive
+from dicomnn.archive.forwarding import Delivery, Failure, Forwarding, Leg, Queue, Which
 from dicomnn.archive.index import (
+    Attached,
+    Attachment,
     Conflict,
     Index,
     Instance,
@@ -22,7 +25,7 @@ from dicomnn.archive.states import Event, State
 from dicomnn.archive.store import Entry, Incoming, Store, open_store
 
 __all__ = [
-    "Archive", "Conflict", "Entry", "Event", "Incoming", "Index", "Instance", "Lift", "Receipt", "Received",
-    "Release", "State", "Status", "Store", "Study", "Tried", "Work", "open_archive", "open_index",
-    "open_store",
+    "Archive", "Attached", "Attachment", "Conflict", "Delivery", "Entry", "Event", "Failure", "Forwarding",
+    "Incoming", "Index", "Instance", "Leg", "Lift", "Queue", "Receipt", "Received", "Release", "State",
+    "Status", "Store", "Study", "Tried", "Which", "Work", "open_archive", "open_index", "open_store",
 ]

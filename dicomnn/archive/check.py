@@ -6,6 +6,7 @@ Comparing streams both sides in order of names; rebuilding holds one small recor
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from dicomnn.archive import journal
-from dicomnn.archive.index import RECODE_FAILED, Index, Rebuilt, Received, Tried
+from dicomnn.archive.index import Attachment, Index, Rebuilt, Received, Tried
+from dicomnn.archive.replay import History, Version, fall_back, is_coded, replay
 from dicomnn.archive.states import State
 from dicomnn.archive.store import Entry, Store
 from dicomnn.errors import ObjectMissing
@@ -62,7 +64,7 @@ def _missing(store: Store, index: Index, name: str, expected: int, by: str) -> I
     try:
         size = store.size(name)            # put after the listing passed its place
     except ObjectMissing:
-        if index.referrer(name) in ("instance", "conflict"):
+        if index.referrer(name) in ("instance", "conflict", "attachment"):
             yield Finding("missing", name, by, None, expected)
     else:
         if size != expected:
@@ -97,10 +99,11 @@ Describe = Callable[[Path], "Described | None"]
 @dataclass
 class RebuildReport:
     """rows: instances made, tombstones included. adopted: of these, known from the object alone.
-    without_object: UIDs that the journal knows and the store has nothing of. left: objects that
-    nobody could describe; they stay where they are."""
+    without_object: UIDs that the journal knows and the store has nothing of, and attachments. left: objects
+    that nobody could describe; they stay where they are."""
 
     rows: int = 0
+    attachments: int = 0
     adopted: int = 0
     conflicts: int = 0
     without_object: list[str] = field(default_factory=list)
@@ -108,115 +111,41 @@ class RebuildReport:
     unreadable_lines: list[str] = field(default_factory=list)
 
 
-@dataclass
-class _Version:
-    """One content that came under a UID: the names it has had, newest last."""
-
-    arrival: dict[str, Any]
-    names: list[dict[str, Any]]            # journal lines with object, sha256, size
-
-
-@dataclass
-class _History:
-    current: _Version | None = None
-    conflicts: list[tuple[_Version, bool]] = field(default_factory=list)    # and whether superseded
-    state: State = State.RECEIVED
-    reason: str | None = None
-    detail: str = ""
-    error_code: str | None = None
-    revision: int = 0
-    changed_at: float | None = None
-    model_id: str | None = None
-    tried: Tried | None = None
-    uid_now: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
-def _replay(lines: list[dict[str, Any]]) -> _History:
-    """One instance's lines. A line whose commit never happened is followed by one of the same revision."""
-    history = _History()
-    for line in sorted(lines, key=lambda line: (line.get("revision", 0), line.get("time", 0.0))):
-        event = line["event"]
-        if event == "received":
-            _arrival(history, line)
-        elif event == "coded" and history.current is not None:
-            # The line before may tell of a swap that was never committed, so any earlier name will do.
-            if line.get("replaces") in {name["object"] for name in history.current.names}:
-                history.current.names.append(line)
-                history.state, history.reason, history.detail = State.CODED, None, ""
-                history.error_code, history.model_id = None, line.get("model_id")
-                history.uid_now, history.facts = line.get("sop_instance_uid"), line.get("facts", {})
-                history.tried = _tried(line)
-        elif event == "not-recoded":
-            history.tried = _tried(line)
-        elif event == RECODE_FAILED:
-            history.reason, history.detail = event, line.get("detail", "")
-            history.error_code = line.get("error_code")
-        elif event == "kept":
-            history.state, history.reason = State.KEPT, line.get("reason")
-            history.detail, history.error_code = line.get("detail", ""), line.get("error_code")
-            history.facts = line.get("facts", history.facts)
-        elif event == "retry":
-            history.state, history.reason, history.detail, history.error_code = State.RECEIVED, None, "", None
-        elif event == "deleted":
-            history.state, history.reason = State.DELETED, line.get("reason")
-            history.detail, history.error_code = f"by {line.get('by', '')}", None
-        if event not in ("same", "failed") and line.get("kind") != "conflict":
-            history.changed_at = line.get("time")
-        history.revision = max(history.revision, line.get("revision", 0))
-    return history
-
-
-def _tried(line: Mapping[str, Any]) -> Tried | None:
-    """With what a line's object was coded. Lines of before coding again say it in their facts."""
-    if line.get("tried_effort") is not None:
-        return Tried(line["tried_effort"], line.get("tried_model") or "")
-    facts = line.get("facts", {})
-    if facts.get("effort") and facts.get("exact") in ("data-set", "pixels"):
-        return Tried(facts["effort"], line.get("model_id") or "")
-    return None
-
-
-def _is_coded(line: Mapping[str, Any]) -> bool:
-    return line["event"] == "coded"
-
-
-def _arrival(history: _History, line: dict[str, Any]) -> None:
-    version = _Version(line, [line])
-    if line.get("kind") == "conflict":
-        history.conflicts.append((version, False))
-        return
-    old = history.current
-    known = {other.arrival["digest"] for other, _ in history.conflicts} | {line["digest"]}
-    if old is not None and line.get("kind") == "replaced" and old.arrival["digest"] not in known:
-        history.conflicts.append((old, True))
-    history.current, history.uid_now, history.model_id, history.tried = version, None, None, None
-    history.facts = line.get("facts", {})
-    history.state = State.KEPT if line.get("reason") else State.RECEIVED
-    history.reason, history.detail, history.error_code = line.get("reason"), line.get("detail", ""), None
-
-
 class _Rebuild:
     def __init__(self, store: Store, describe: Describe) -> None:
         self.store, self.describe, self.report = store, describe, RebuildReport()
         self.present: dict[str, Entry] = {entry.name: entry for entry in store.entries()}
-        self.histories: dict[str, _History] = {}
+        self.histories: dict[str, History] = {}
+        self.attached: dict[str, dict[str, Any]] = {}
+        detached: dict[str, float] = {}
         reading = journal.Reading()
         lines: dict[str, list[dict[str, Any]]] = {}
         self.named: set[str] = set()       # names that the journal explains
         for line in journal.read(store, reading):
-            lines.setdefault(str(line.get("uid")), []).append(line)
+            if line["event"] == "attached":
+                self.attached[line["uuid"]] = line
+            elif line["event"] == "detached":
+                detached[line["uuid"]] = line.get("time", 0.0)
+            else:
+                lines.setdefault(str(line.get("uid")), []).append(line)
             if "object" in line:
                 self.named.add(line["object"])
+        self.removed: list[str] = []       # objects that were an attachment's own
+        for uuid, gone_at in detached.items():
+            if uuid in self.attached and self.attached[uuid]["time"] <= gone_at:
+                line = self.attached.pop(uuid)
+                if line.get("object") in self.present:
+                    self.removed.append(line["object"])
+        self.digests: set[tuple[str, str]] = set()         # (received UID, digest) of what is there again
         for uid, own in lines.items():
-            self.histories[uid] = _replay(own)
+            self.histories[uid] = replay(own)
         self.report.unreadable_lines = reading.unreadable
 
     def _described(self, name: str) -> Described | None:
         with self.store.pin(name) as path:
             return self.describe(path)
 
-    def received(self, uid: str, version: _Version,
+    def received(self, uid: str, version: Version,
                  facts: Mapping[str, Any]) -> tuple[Received, dict[str, Any]] | None:
         """The newest object of this content that is there, and the line that tells of it."""
         for line in reversed(version.names):
@@ -246,8 +175,8 @@ class _Rebuild:
                     "digest": about.digest, "source": "rebuilt",
                     "transfer_syntax_uid": about.transfer_syntax_uid,
                     "received_at": self.present[name].modified}
-            version = _Version({**line, "size": about.before or line["size"]}, [line])
-            history = self.histories.setdefault(uid, _History())
+            version = Version({**line, "size": about.before or line["size"]}, [line])
+            history = self.histories.setdefault(uid, History())
             if history.current is None:
                 history.current, history.revision, history.model_id = version, 1, about.model_id
                 history.tried = about.tried
@@ -287,17 +216,20 @@ class _Rebuild:
                 made = _from_journal(uid, history.current, last, history.facts), last
             received, line = made
             if history.state is State.CODED and line is not history.current.names[-1]:
-                _fall_back(history, line)
+                fall_back(history, line)
             conflicts = []
             for version, superseded in history.conflicts:
                 other = self.received(uid, version, {})
                 if other is not None:
-                    conflicts.append((other[0], superseded, _is_coded(other[1])))
+                    conflicts.append((other[0], superseded, is_coded(other[1])))
             self.report.conflicts += len(conflicts)
             # names that were on the release queue, in so far as they are still there
             kept = {received.object_name, *(other.object_name for other, *_ in conflicts)}
-            gone = [(line["object"], self.present[line["object"]].size) for line in history.current.names
+            past = [line for version in (*history.dropped, history.current) for line in version.names]
+            gone = [(line["object"], self.present[line["object"]].size) for line in past
                     if line["object"] in self.present and (deleted or line["object"] not in kept)]
+            self.digests |= {(uid, item.digest) for item in (
+                *([] if deleted else [received]), *(other for other, *_ in conflicts))}
             yield Rebuilt(
                 received=received, state=history.state, revision=max(history.revision, 1),
                 sop_instance_uid=history.uid_now, reason=history.reason, detail=history.detail,
@@ -306,17 +238,21 @@ class _Rebuild:
                 conflicts=conflicts, release=gone)
 
 
-def _fall_back(history: _History, line: Mapping[str, Any]) -> None:
-    """Its newest object is gone: what is true of an earlier one, coded or the original, is true now."""
-    history.reason, history.detail, history.error_code = None, "", None
-    if _is_coded(line):
-        history.model_id, history.tried = line.get("model_id"), _tried(line)
-        history.uid_now = line.get("sop_instance_uid")
-    else:
-        history.state, history.model_id, history.tried, history.uid_now = State.RECEIVED, None, None, None
+    def attachments(self) -> Iterator[Attachment]:
+        """To be read after `records`: what they refer to must be there."""
+        for uuid, line in sorted(self.attached.items()):
+            uid, prefix = line.get("uid") or None, line.get("prefix")
+            if line.get("object") not in self.present and (uid, line.get("digest")) not in self.digests:
+                self.report.without_object.append(uuid)
+                continue
+            self.report.attachments += 1
+            yield Attachment(
+                uuid, line["kind"], line["form"], line["size"], line["sha256"], uid, line.get("digest"),
+                None if prefix is None else base64.b64decode(prefix), line.get("object"),
+                line.get("object_size"), line.get("encoding", ""), line.get("received_at"))
 
 
-def _from_journal(uid: str, version: _Version, line: Mapping[str, Any], facts: Mapping[str, Any]) -> Received:
+def _from_journal(uid: str, version: Version, line: Mapping[str, Any], facts: Mapping[str, Any]) -> Received:
     """What the journal alone says about one object (``line``) of a content."""
     came = version.arrival
     texts = ("sop_class_uid", "study_instance_uid", "series_instance_uid", "transfer_syntax_uid", "source",
@@ -334,5 +270,6 @@ def rebuild(store: Store, index: Index, describe: Describe) -> RebuildReport:
     ``describe``. What the journal does not know is adopted from its bytes; leases are not kept."""
     work = _Rebuild(store, describe)
     work.adopt()
-    work.report.rows = index.rebuild(work.records())
+    work.report.rows = index.rebuild(work.records(), work.attachments())
+    store.delete(*work.removed)
     return work.report

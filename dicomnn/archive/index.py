@@ -13,7 +13,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from dicomnn.archive.forwarding import Forwarding
 from dicomnn.archive.records import (
+    Attached,
+    Attachment,
     Conflict,
     Disputed,
     Instance,
@@ -47,6 +50,7 @@ class Index(ABC):
     """See the module's first lines."""
 
     url: str
+    forwarding: Forwarding
 
     # ---------------------------------------------------------------- arrival
     @abstractmethod
@@ -66,6 +70,28 @@ class Index(ABC):
     @abstractmethod
     def forget_associations(self, owner: str) -> int:
         """Close what a node that died has left open; a node calls it when it starts. How many."""
+
+    # ---------------------------------------------------------------- what another archive keeps with us
+    @abstractmethod
+    def attach(self, attachment: Attachment, received: Received | None = None) -> Attached:
+        """Take bytes over under another archive's name, in one transaction with the instance that they
+        are (``received``, for form 'file'). Call it after `Incoming.commit`; safe to be called again."""
+
+    @abstractmethod
+    def detach(self, uuid: str) -> bool:
+        """Forget a name. What nothing else refers to, and what did not arrive by another way too, is deleted
+        or goes to the release queue. False: there is no such name."""
+
+    @abstractmethod
+    def attachment(self, uuid: str) -> Attachment | None: ...
+
+    @abstractmethod
+    def attachments_of(self, received_uid: str) -> list[Attachment]:
+        """A few of the form 'file', newest first."""
+
+    @abstractmethod
+    def attachments(self, *, page: int = 500) -> Iterator[Attachment]:
+        """All, in order of their names, in keyset pages."""
 
     # ---------------------------------------------------------------- work
     @abstractmethod
@@ -132,7 +158,8 @@ class Index(ABC):
     # ---------------------------------------------------------------- the end
     @abstractmethod
     def delete(self, sop_instance_uid: str, *, reason: str, by: str) -> bool:
-        """Tombstone it; the object goes after the grace time. False: there is no such instance."""
+        """Tombstone it; the object goes after the grace time. False: there is no such instance.
+        Raises `InUse` when attachments refer to it."""
 
     @abstractmethod
     def due_releases(self, limit: int = 100) -> list[Release]:
@@ -219,15 +246,16 @@ class Index(ABC):
     # ---------------------------------------------------------------- checking
     @abstractmethod
     def object_names(self) -> Iterator[tuple[str, int, str]]:
-        """(name, size, what refers to it: 'instance' | 'conflict' | 'release') in order of names."""
+        """(name, size, what refers to it) in order of names: 'instance', 'conflict', 'attachment' or
+        'release'."""
 
     @abstractmethod
     def referrer(self, object_name: str) -> str | None:
-        """What refers to an object now: 'instance', 'conflict', 'release' or None."""
+        """What refers to an object now (see `object_names`), or None."""
 
     @abstractmethod
-    def rebuild(self, records: Iterable[Rebuilt]) -> int:
-        """Fill an empty index; how many rows. `IndexFailed` if it is not empty."""
+    def rebuild(self, records: Iterable[Rebuilt], attached: Iterable[Attachment] = ()) -> int:
+        """Fill an empty index; how many instances. `IndexFailed` if it is not empty."""
 
     @abstractmethod
     def close(self) -> None: ...

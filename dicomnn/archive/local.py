@@ -306,6 +306,16 @@ class LocalStore(Store):
             with _told_as_store_error("deleting", str(folder)):
                 _sync_folder(folder)
 
+    def set_aside(self, name: str) -> Path:
+        """Move an object that nobody can explain out of the store, where a person may look at it."""
+        folder = self.root / "set-aside"
+        with _told_as_store_error("setting aside", name, reading=True):
+            self.make_folder(folder)
+            os.rename(self.path_of(name), folder / name)
+            _sync_folder(folder)
+            _sync_folder(self.path_of(name).parent)
+        return folder / name
+
     def entries(self) -> Iterator[Entry]:
         for first in sorted(os.listdir(self._objects)):
             for second in sorted(os.listdir(self._objects / first)):

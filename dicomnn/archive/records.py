@@ -42,6 +42,48 @@ class Received:
     peer_address: str = ""
     association: str | None = None
     received_at: float | None = None       # None: now
+    forward: bool = False                  # rules of forwarding are to look at it (``forwarding.py``)
+
+
+ATTACHED = "attached"
+"""`Received.source` of what is here only because another archive keeps it with us: it goes when the last
+attachment that names it goes."""
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """Bytes that another archive keeps with us under a name of its own (``uuid``; ``kind`` is that archive's
+    number for what it is).
+
+    form: 'file' (``prefix``, then the data set with ``digest`` that came as ``received_uid``), 'head' (the
+    first ``size`` bytes of that), or 'object' (an object of its own, as it is or in ``encoding``).
+    size, sha256: of the bytes as they came and go.
+    """
+
+    uuid: str
+    kind: int
+    form: str
+    size: int
+    sha256: str
+    received_uid: str | None = None
+    digest: str | None = None
+    prefix: bytes | None = None
+    object_name: str | None = None
+    object_size: int | None = None
+    encoding: str = ""
+    received_at: float | None = None       # None: now
+
+
+@dataclass(frozen=True)
+class Attached:
+    """kind: 'new'; 'same' (that name has these bytes already); 'taken' (it has others), 'gone' (a 'head' of
+    what is not here): nothing was changed.
+    receipt: of the instance, where one was handed in and taken. drop: as in `Receipt`."""
+
+    kind: str
+    attachment: Attachment | None = None
+    receipt: Receipt | None = None
+    drop: str | None = None
 
 
 @dataclass(frozen=True)
@@ -199,6 +241,9 @@ class Conflict:
     peer_address: str
     received_at: float
     attributes: Mapping[str, Any]
+    source: str = ""
+    transfer_syntax_uid: str = ""
+    profile: str = ""
 
 
 @dataclass(frozen=True)
@@ -259,7 +304,8 @@ class Status:
     'night') to instances that wait to be coded again, and that just now are. recoded, recode_kept: how
     often a smaller object took the place of a coded one, and how often none was found; recode_bytes_*:
     the objects of recoded, before and after. recode_failures: error code to instances whose recoding was
-    given up. tried: effort to model to instances that were coded, or tried to be, with it last.
+    given up. attachments: names under which another archive keeps something with us. tried: effort to model
+    to instances that were coded, or tried to be, with it last.
     """
 
     backlog: int
@@ -288,6 +334,7 @@ class Status:
     recode_bytes_before: int = 0
     recode_bytes_after: int = 0
     recode_failures: Mapping[str, int] = field(default_factory=dict)
+    attachments: int = 0
     tried: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property

@@ -78,6 +78,7 @@ TABLE: dict[str, Row] = {
     "instance-not-found": Row(NO_SUCH_INSTANCE, CANNOT_PERFORM),
     "object-missing": _OBJECT_DAMAGED,
     "duplicate-conflict": Row(DUPLICATE_INSTANCE, UNABLE_TO_PROCESS),
+    "in-use": _OWN_FAULT,
     "invalid-transition": _OWN_FAULT,
     "store-full": _RETRY_LATER,
     "store-failed": _RETRY_LATER,

@@ -22,6 +22,9 @@ class Limits:
     cache_bytes: int = 512 << 20
 
 
+WebLimits = Limits
+
+
 @dataclass(frozen=True)
 class Services:
     """Made once by the node and given to `create_app`; `close` it in the end.

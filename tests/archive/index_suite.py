@@ -7,23 +7,28 @@ questions, studies, sums.
 from __future__ import annotations
 
 import random
+import secrets
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from dicomnn.archive import Index, State, Tried, Work
+from dicomnn.errors import InUse
 from tests.archive.conftest import Clock, arrived
 from tests.archive.index_again import MAX, AgainSuite
 from tests.archive.index_arrival import ArrivalSuite
+from tests.archive.index_attach import AttachSuite, attach, blob
 from tests.archive.index_find import FindSuite
+from tests.archive.index_forward import ForwardSuite
 from tests.archive.index_work import WorkSuite
 
 TRIED = (None, Tried("fast", "old"), Tried("default", "new"), Tried("default"), Tried("max", "new"))
 
 
-class IndexSuite(ArrivalSuite, FindSuite, WorkSuite, AgainSuite):
+class IndexSuite(ArrivalSuite, AttachSuite, FindSuite, WorkSuite, AgainSuite, ForwardSuite):
     # ---------------------------------------------------------------- questions
     def test_pages_give_every_instance_once_in_order_of_arrival(self, index: Index) -> None:
         for number in range(11):
@@ -128,12 +133,12 @@ class IndexSuite(ArrivalSuite, FindSuite, WorkSuite, AgainSuite):
         pick = random.Random(9)
         indexes = [make_index(policy=policy, attempts=2, back_off=1.0) for policy in ("never", "if-changed")]
         held: list[Work] = []
-        for _ in range(240):
+        for _ in range(400):
             index = pick.choice(indexes)
             clock.pass_(pick.random() * 5)
             action = pick.choice(["receive"] * 4 + [
                 "lease", "lease", "coded", "coded", "coded", "kept", "failed", "retry", "delete", "release",
-                "ask", "again", "call-off"])
+                "ask", "again", "call-off", "attach", "attach", "detach"])
             uid = f"1.{pick.randrange(25)}"
             if action == "receive":
                 index.receive(arrived(uid, content=pick.choice([b"one", b"other", b"third!"]),
@@ -143,7 +148,14 @@ class IndexSuite(ArrivalSuite, FindSuite, WorkSuite, AgainSuite):
             elif action == "retry":
                 index.retry(sop_instance_uid=uid)
             elif action == "delete":
-                index.delete(uid, reason="r", by="b")
+                with suppress(InUse):
+                    index.delete(uid, reason="r", by="b")
+            elif action == "attach":
+                attach(index, f"u{pick.randrange(40)}", uid, pick.choice([b"one", b"other", b"fourth!!"]))
+                blob(index, f"b{pick.randrange(9)}", name=secrets.token_hex(16))
+            elif action == "detach":
+                index.detach(f"u{pick.randrange(40)}")
+                index.detach(f"b{pick.randrange(9)}")
             elif action == "ask":
                 index.ask_again(replace(MAX, failed=True), limit=3)
                 index.ask_tonight(MAX, 1, night="monday", per_night=20)
@@ -190,6 +202,7 @@ class IndexSuite(ArrivalSuite, FindSuite, WorkSuite, AgainSuite):
         assert (status.bytes_before, status.bytes_after) == (
             sum(row.before for row in coded), sum(row.after for row in coded))
         assert status.bytes_store == sum(size for _, size, _ in index.object_names())
+        assert status.attachments == len(list(index.attachments())) > 0
         conflicts = list(index.conflicts())
         assert status.conflicts == len(conflicts) > 0
         for study in index.studies():

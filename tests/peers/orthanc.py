@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,19 @@ DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 class Orthanc:
-    """A throw-away Orthanc; its folder holds everything it keeps."""
+    """A throw-away Orthanc; its folder holds everything it keeps. others: more destinations of its C-MOVE,
+    port by AE title."""
 
-    def __init__(self, folder: Path, dicom_port: int, http_port: int, node_port: int) -> None:
+    def __init__(self, folder: Path, dicom_port: int, http_port: int, node_port: int,
+                 others: Mapping[str, int] | None = None, more: Mapping[str, Any] | None = None) -> None:
+        """more: further keys of its configuration, or others than these."""
+        folder.mkdir(parents=True, exist_ok=True)
         self.dicom_port, self.http_port = dicom_port, http_port
+        self.folder = folder
         node = {"AET": "DICOMNN", "Host": "127.0.0.1", "Port": node_port, "AllowEcho": True,
-                "AllowStore": True, "AllowFind": True, "AllowMove": True}
+                "AllowStore": True, "AllowFind": True, "AllowMove": True, "AllowGet": True}
+        modalities = {"node": node, **{title.lower(): [title, "127.0.0.1", port]
+                                       for title, port in (others or {}).items()}}
         configuration = {
             "DicomAet": "ORTHANC", "DicomPort": self.dicom_port, "HttpPort": self.http_port,
             "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"),
@@ -27,11 +35,16 @@ class Orthanc:
                          "SeriesMetadata": "Full"},
             "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomCheckCalledAet": False,
             "DicomAlwaysAllowStore": True, "DicomAlwaysAllowFind": True, "UnknownSopClassAccepted": True,
-            "StableAge": 1, "LimitFindResults": 0, "LimitFindInstances": 0, "DicomModalities": {"node": node},
+            "StableAge": 1, "LimitFindResults": 0, "LimitFindInstances": 0, "DicomModalities": modalities,
+            **(more or {}),
         }
         (folder / "orthanc.json").write_text(json.dumps(configuration), encoding="utf-8")
-        self.log = (folder / "log").open("wb")
-        self.process = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")],
+        self.start()
+
+    def start(self) -> None:
+        """Start it, also after `kill` on what it had, and come back when it answers."""
+        self.log = (self.folder / "log").open("ab")
+        self.process = subprocess.Popen(["Orthanc", str(self.folder / "orthanc.json")],
                                         stdout=self.log, stderr=self.log)
         end = time.monotonic() + 60
         while True:
@@ -39,13 +52,15 @@ class Orthanc:
                 self.ask("/system")
                 return
             except OSError:
-                assert self.process.poll() is None and time.monotonic() < end, "Orthanc did not start"
+                assert self.process.poll() is None and time.monotonic() < end, (
+                    "Orthanc did not start:\n" + (self.folder / "log").read_text("utf-8", "replace")[-2000:])
                 time.sleep(0.1)
 
-    def ask(self, path: str, body: bytes | None = None) -> bytes:
+    def ask(self, path: str, body: bytes | None = None, method: str | None = None) -> bytes:
         """Answer to GET, or to POST when there is a body."""
         url = f"http://127.0.0.1:{self.http_port}{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=120) as answer:
+        request = urllib.request.Request(url, data=body, method=method)
+        with urllib.request.urlopen(request, timeout=120) as answer:
             content: bytes = answer.read()
         return content
 
@@ -66,5 +81,10 @@ class Orthanc:
 
     def stop(self) -> None:
         self.process.terminate()
+        self.process.wait(60)
+        self.log.close()
+
+    def kill(self) -> None:
+        self.process.kill()
         self.process.wait(60)
         self.log.close()

@@ -263,7 +263,7 @@ def test_a_body_in_chunks_is_taken_and_one_that_is_too_large_refused(tmp_path: P
 ])
 def test_requests_that_are_none_do_not_bring_the_node_down(node: NodeProcess, raw: bytes) -> None:
     address = urllib.parse.urlsplit(web_of(node))
-    with socket.create_connection((address.hostname, address.port), timeout=10) as peer:
+    with socket.create_connection((address.hostname, address.port), timeout=60) as peer:
         try:
             peer.sendall(raw)
             peer.shutdown(socket.SHUT_WR)

@@ -17,6 +17,8 @@ from dicomnn.archive.index import (
     ASKED,
     CONFLICT_POLICIES,
     NIGHT,
+    Attached,
+    Attachment,
     Conflict,
     Disputed,
     Index,
@@ -35,6 +37,7 @@ from dicomnn.archive.index import (
 from dicomnn.archive.journal import Journal
 from dicomnn.archive.sql import (
     again,
+    attachments,
     describe,
     disputed,
     find,
@@ -47,12 +50,13 @@ from dicomnn.archive.sql import (
 )
 from dicomnn.archive.sql.batch import Batch, Known, clean_text
 from dicomnn.archive.sql.engine import WRITES, as_archive_error, make_engine
+from dicomnn.archive.sql.forward import SqlForwarding
 from dicomnn.archive.sql.migrate import migrate
-from dicomnn.archive.sql.receive import receive
+from dicomnn.archive.sql.receive import in_use, receive
 from dicomnn.archive.states import Event, State
 from dicomnn.archive.store import Hook, nothing_happens
 from dicomnn.conditions import Condition
-from dicomnn.errors import ConfigurationError, InstanceNotFound
+from dicomnn.errors import ConfigurationError, InstanceNotFound, InUse
 
 Result = TypeVar("Result")
 Piece = Callable[[Batch], Any]
@@ -90,6 +94,7 @@ class SqlIndex(Index):
         self.commits: CommitQueue[Piece] = CommitQueue(self._commit)
         with _told_as_archive_error():
             describe.fill(self._engine, self._run)
+        self.forwarding = SqlForwarding(self._engine, self._run, self._clock, _told_as_archive_error)
 
     # ---------------------------------------------------------------- how writes are run
     def _commit(self, pieces: Sequence[Piece]) -> Sequence[Any]:
@@ -138,6 +143,25 @@ class SqlIndex(Index):
 
     def forget_associations(self, owner: str) -> int:
         return self._run(lambda batch: studies.forget_associations(batch, owner))
+
+    # ---------------------------------------------------------------- what another archive keeps with us
+    def attach(self, attachment: Attachment, received: Received | None = None) -> Attached:
+        return self._run(lambda batch: attachments.attach(batch, attachment, received))
+
+    def detach(self, uuid: str) -> bool:
+        return self._run(lambda batch: attachments.detach(batch, uuid))
+
+    def attachment(self, uuid: str) -> Attachment | None:
+        with _told_as_archive_error():
+            return attachments.get(self._engine, uuid)
+
+    def attachments_of(self, received_uid: str) -> list[Attachment]:
+        with _told_as_archive_error():
+            return attachments.of_content(self._engine, received_uid)
+
+    def attachments(self, *, page: int = 500) -> Iterator[Attachment]:
+        with _told_as_archive_error():
+            yield from attachments.every(self._engine, page)
 
     # ---------------------------------------------------------------- work
     def lease(self, owner: str, seconds: float, limit: int = 1) -> list[Work]:
@@ -231,6 +255,8 @@ class SqlIndex(Index):
                                 table.c.received_uid == sop_instance_uid))
             if row is None or row["state"] == State.DELETED.value:
                 return False
+            if in_use(batch, row["received_uid"], row["digest"]):
+                raise InUse("another archive keeps it here.", subject=sop_instance_uid)
             batch.move(row, Event.DELETE, why="deleted", reason=reason, detail=clean_text(f"by {by}"),
                        error_code=None)
             batch.line("deleted", row["received_uid"], row["revision"] + 1, reason=reason, by=by)
@@ -346,8 +372,8 @@ class SqlIndex(Index):
                 return "release"
         return found
 
-    def rebuild(self, records: Iterable[Rebuilt]) -> int:
-        return rebuild.rebuild(self._engine, self._run, records)
+    def rebuild(self, records: Iterable[Rebuilt], attached: Iterable[Attachment] = ()) -> int:
+        return rebuild.rebuild(self._engine, self._run, records, attached)
 
     def close(self) -> None:
         self._engine.dispose()

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlalchemy.engine import Engine
 
-from dicomnn.archive.index import Rebuilt
+from dicomnn.archive.index import Attachment, Rebuilt
 from dicomnn.archive.sql import schema
+from dicomnn.archive.sql.attachments import insert_rebuilt
 from dicomnn.archive.sql.batch import Batch, clean_json, clean_text
 from dicomnn.archive.sql.receive import columns, record
 from dicomnn.archive.states import State
@@ -20,16 +21,25 @@ _GROUP = 200
 
 
 def rebuild(engine: Engine, run: Callable[[Callable[[Batch], int]], int],
-            records: Iterable[Rebuilt]) -> int:
+            records: Iterable[Rebuilt], attached: Iterable[Attachment] = ()) -> int:
     """See `Index.rebuild`. The journal is not written: it has told all this already."""
     with engine.connect() as connection:
-        if connection.execute(select(schema.instance.c.id).limit(1)).first() is not None:
+        if any(connection.execute(select(table).limit(1)).first() is not None
+               for table in (schema.instance, schema.attachment)):
             raise IndexFailed("the index is not empty; rebuilding fills only a new one.",
                               cure="Move the index aside, then rebuild into a new one.")
     source, total = iter(records), 0
     while group := list(islice(source, _GROUP)):
         total += run(lambda batch, group=group: sum(_row(batch, item) for item in group))  # type: ignore[misc]
+    names = iter(attached)
+    while some := list(islice(names, _GROUP)):
+        run(lambda batch, some=some: sum(_name(batch, item) for item in some))  # type: ignore[misc]
     return total
+
+
+def _name(batch: Batch, attachment: Attachment) -> int:
+    insert_rebuilt(batch, attachment)
+    return 1
 
 
 def _row(batch: Batch, item: Rebuilt) -> int:
@@ -62,7 +72,8 @@ def _row(batch: Batch, item: Rebuilt) -> int:
             object_size=other.object_size, superseded=superseded, coded=coded,
             calling_ae=clean_text(other.calling_ae), peer_address=clean_text(other.peer_address),
             received_at=batch.now if other.received_at is None else other.received_at,
-            attributes=clean_json(other.attributes)))
+            attributes=clean_json(other.attributes), source=clean_text(other.source),
+            transfer_syntax_uid=clean_text(other.transfer_syntax_uid), profile=clean_text(other.profile)))
     for name, size in item.release:
         batch.release(name, size, "rebuilt", grace=True)
     return 1

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Table, insert, select, update
 
 from dicomnn.archive.index import Receipt, Received
+from dicomnn.archive.records import ATTACHED
 from dicomnn.archive.sql import schema
-from dicomnn.archive.sql.batch import Batch, clean_json, clean_text
+from dicomnn.archive.sql.batch import UNROUTED, Batch, clean_json, clean_text
 from dicomnn.archive.sql.levels import instance_columns
 from dicomnn.archive.states import Event, State
 
@@ -28,7 +29,7 @@ def receive(batch: Batch, received: Received, policy: str) -> Receipt:
         _point_to(batch, row, received, Event.RECEIVE_AGAIN)
         return Receipt("new", row["id"], uid)
     same = row["digest"] == received.digest
-    if same and policy != "always":
+    if same and (policy != "always" or in_use(batch, row["received_uid"], row["digest"])):
         return _same(batch, row, received)
     if policy == "never":
         return _conflict(batch, row, received)
@@ -60,6 +61,7 @@ def columns(batch: Batch, received: Received) -> dict[str, Any]:
         "called_ae": clean_text(received.called_ae),
         "peer_address": clean_text(received.peer_address),
         "received_at": batch.now if received.received_at is None else received.received_at,
+        "forward": UNROUTED if received.forward else None,
     }
 
 
@@ -117,33 +119,56 @@ def _point_to(batch: Batch, row: Mapping[str, Any], received: Received, event: E
 def _same(batch: Batch, row: Mapping[str, Any], received: Received) -> Receipt:
     batch.release(received.object_name, received.object_size, "same", grace=False)
     batch.count("duplicates")
+    claimed = _claim(batch, schema.instance, row, received)
     batch.line("same", row["received_uid"], row["revision"], object=received.object_name,
-               digest=received.digest, calling_ae=received.calling_ae, peer_address=received.peer_address)
+               digest=received.digest, calling_ae=received.calling_ae, peer_address=received.peer_address,
+               claimed=received.source if claimed else None)
     return Receipt("same", row["id"], row["sop_instance_uid"], drop=received.object_name)
+
+
+def in_use(batch: Batch, received_uid: str, digest: str) -> bool:
+    """Whether an attachment refers to this data set."""
+    table = schema.attachment
+    return batch.connection.execute(
+        select(table.c.uuid).where(table.c.received_uid == received_uid, table.c.digest == digest)
+        .limit(1)).first() is not None
+
+
+def _claim(batch: Batch, table: Table, row: Mapping[str, Any], received: Received) -> bool:
+    """What was here only for attachments arrived by another way: from now on it stays when they go."""
+    if row["source"] != ATTACHED or received.source == ATTACHED:
+        return False
+    batch.connection.execute(update(table).where(table.c.id == row["id"]).values(
+        source=clean_text(received.source), calling_ae=clean_text(received.calling_ae),
+        peer_address=clean_text(received.peer_address)))
+    return True
 
 
 def _conflict(batch: Batch, row: Mapping[str, Any], received: Received) -> Receipt:
     table = schema.conflict
     known = batch.connection.execute(
-        select(table.c.id, table.c.object_name)
-        .where(table.c.instance_id == row["id"], table.c.digest == received.digest)).first()
+        select(table.c.id, table.c.object_name, table.c.source)
+        .where(table.c.instance_id == row["id"], table.c.digest == received.digest)).mappings().first()
     if known is not None:
-        if known.object_name == received.object_name:
-            return Receipt("conflict", row["id"], row["sop_instance_uid"], known.id)
+        if known["object_name"] == received.object_name:
+            return Receipt("conflict", row["id"], row["sop_instance_uid"], known["id"])
         batch.connection.execute(
-            update(table).where(table.c.id == known.id).values(times_seen=table.c.times_seen + 1))
+            update(table).where(table.c.id == known["id"]).values(times_seen=table.c.times_seen + 1))
         batch.release(received.object_name, received.object_size, "same", grace=False)
         batch.count("duplicates")
+        claimed = _claim(batch, table, dict(known), received)
         batch.line("same", row["received_uid"], row["revision"], object=received.object_name,
                    digest=received.digest, calling_ae=received.calling_ae,
-                   peer_address=received.peer_address)
-        return Receipt("conflict", row["id"], row["sop_instance_uid"], known.id, drop=received.object_name)
+                   peer_address=received.peer_address, claimed=received.source if claimed else None)
+        return Receipt("conflict", row["id"], row["sop_instance_uid"], known["id"],
+                       drop=received.object_name)
     number = record(batch, row, dict(
         digest=received.digest, object_name=received.object_name, object_sha256=received.object_sha256,
         object_size=received.object_size, superseded=False, coded=False,
         calling_ae=clean_text(received.calling_ae), peer_address=clean_text(received.peer_address),
         received_at=batch.now if received.received_at is None else received.received_at,
-        attributes=clean_json(received.attributes)))
+        attributes=clean_json(received.attributes), source=clean_text(received.source),
+        transfer_syntax_uid=clean_text(received.transfer_syntax_uid), profile=clean_text(received.profile)))
     _tell(batch, received, "conflict", row["received_uid"], row["revision"])
     return Receipt("conflict", row["id"], row["sop_instance_uid"], number)
 
@@ -174,5 +199,6 @@ def _replace(batch: Batch, row: Mapping[str, Any], received: Received, same: boo
         digest=row["digest"], object_name=row["object_name"], object_sha256=row["object_sha256"],
         object_size=row["object_size"], superseded=True, coded=State(row["state"]).is_coded,
         calling_ae=row["calling_ae"], peer_address=row["peer_address"], received_at=row["received_at"],
-        attributes=row["attributes"]))
+        attributes=row["attributes"], source=row["source"], transfer_syntax_uid=row["transfer_syntax_uid"],
+        profile=row["profile"]))
     return Receipt("replaced", row["id"], row["received_uid"], number)

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -71,6 +72,7 @@ instance = Table(
     Column("peer_address", String, nullable=False),
     Column("received_at", Float(53), nullable=False),
     Column("changed_at", Float(53), nullable=False),
+    Column("forward", Integer),             # see ``forward.py``; None: it came when there were no rules
     Index("uq_instance_sop_instance_uid", "sop_instance_uid", unique=True),
     Index("uq_instance_received_uid", "received_uid", unique=True),
     Index("uq_instance_object_name", "object_name", unique=True),
@@ -100,10 +102,33 @@ conflict = Table(
     Column("peer_address", String, nullable=False),
     Column("received_at", Float(53), nullable=False),
     Column("attributes", JSON, nullable=False),
+    Column("source", String, nullable=False, server_default=""),
+    Column("transfer_syntax_uid", String, nullable=False, server_default=""),
+    Column("profile", String, nullable=False, server_default=""),
     Index("uq_conflict_object_name", "object_name", unique=True),
     Index("uq_conflict_instance_id_digest", "instance_id", "digest", unique=True),
     Index(None, "study_instance_uid", "id"),
     Index(None, "sop_instance_uid", "id"),
+)
+
+# What another archive keeps with us, under a name of its own: bytes before a data set that an instance or a
+# conflict has (received_uid, digest), or an object of its own.
+attachment = Table(
+    "attachment", metadata,
+    Column("uuid", String, primary_key=True),
+    Column("kind", Integer, nullable=False),
+    Column("form", String, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("received_uid", String),
+    Column("digest", String),
+    Column("prefix", LargeBinary),
+    Column("object_name", String),
+    Column("object_size", BigInteger),
+    Column("encoding", String, nullable=False),
+    Column("received_at", Float(53), nullable=False),
+    Index(None, "received_uid", "digest"),
+    Index("uq_attachment_object_name", "object_name", unique=True),
 )
 
 release = Table(
@@ -133,12 +158,14 @@ study = Table(
     Column("conflicts", BigInteger, nullable=False),
     Column("bytes_before", BigInteger, nullable=False),
     Column("bytes_after", BigInteger, nullable=False),
+    Column("unrouted", BigInteger, nullable=False, server_default="0"),     # instances with forward = 1
     Column("last_touched", Float(53), nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("report_due", Boolean, nullable=False),
     Column("report_at", Float(53)),
     Column("report_claimed_until", Float(53)),
     Index(None, "report_due", "last_touched"),
+    Index(None, "unrouted", "last_touched"),
     Index(None, "date_key", "study_instance_uid"),
     Index(None, "accession_number", "study_instance_uid"),
 )
@@ -209,4 +236,46 @@ association_study = Table(
     Column("association", String, primary_key=True),
     Column("study_instance_uid", String, primary_key=True),
     Index(None, "study_instance_uid"),
+)
+
+# The ledger of forwarding: an instance's content on its way to a destination. Rows are never deleted.
+delivery = Table(
+    "delivery", metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("destination", String, nullable=False),
+    Column("instance_id", BigInteger, nullable=False),
+    Column("received_uid", String, nullable=False),
+    Column("study_instance_uid", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("rule", String, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("strikes", Integer, nullable=False),
+    Column("status", String),               # of the peer, four hexadecimal digits; its comment
+    Column("comment", Text),
+    Column("error_code", String),
+    Column("detail", Text),
+    Column("created_at", Float(53), nullable=False),
+    Column("deadline_at", Float(53), nullable=False),
+    Column("due_at", Float(53)),            # waiting: when it may be tried; sending: when the lease ends
+    Column("tried_at", Float(53)),
+    Column("changed_at", Float(53), nullable=False),
+    Column("lease_owner", String),
+    Column("lease_token", String),
+    Index("uq_delivery_destination_instance_id_digest", "destination", "instance_id", "digest", unique=True),
+    Index(None, "destination", "state", "due_at", "id"),
+    Index(None, "destination", "state", "created_at"),
+    Index(None, "study_instance_uid", "id"),
+)
+
+destination = Table(
+    "destination", metadata,
+    Column("name", String, primary_key=True),
+    Column("held", Boolean, nullable=False),
+    Column("failures", Integer, nullable=False),        # in a row
+    Column("pause_until", Float(53)),
+    Column("error_code", String),
+    Column("detail", Text),
+    Column("failed_at", Float(53)),
+    Column("accepted_at", Float(53)),
 )

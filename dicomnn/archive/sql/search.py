@@ -106,7 +106,7 @@ def conflicts(engine: Engine, *, study: str | None, sop_instance: str | None,
 
 
 def object_names(engine: Engine, *, page: int = 2000) -> Iterator[tuple[str, int, str]]:
-    """See `Index.object_names`: the three tables merged by name."""
+    """See `Index.object_names`: the four tables merged by name."""
     def of(table: Any, size: str, kind: str, *conditions: Any) -> Iterator[tuple[str, int, str]]:
         statement = select(table.c.object_name, table.c[size].label("bytes")).where(*conditions)
         return pages(engine, statement, table.c.object_name, page, None,
@@ -116,17 +116,22 @@ def object_names(engine: Engine, *, page: int = 2000) -> Iterator[tuple[str, int
     alive = schema.instance.c.state != State.DELETED.value
     return heapq.merge(of(schema.instance, "object_size", "instance", alive),
                        of(schema.conflict, "object_size", "conflict"),
+                       of(schema.attachment, "object_size", "attachment",
+                          schema.attachment.c.object_name.is_not(None)),
                        of(schema.release, "size", "release"))
 
 
 def referring(connection: Connection, name: str) -> str | None:
-    """'instance' or 'conflict' if one names this object."""
-    instance, conflict = schema.instance, schema.conflict
+    """'instance', 'conflict' or 'attachment' if one names this object."""
+    instance, conflict, attachment = schema.instance, schema.conflict, schema.attachment
     if connection.execute(select(instance.c.id).where(
             instance.c.object_name == name, instance.c.state != State.DELETED.value)).first() is not None:
         return "instance"
     if connection.execute(select(conflict.c.id).where(conflict.c.object_name == name)).first() is not None:
         return "conflict"
+    if connection.execute(
+            select(attachment.c.uuid).where(attachment.c.object_name == name)).first() is not None:
+        return "attachment"
     return None
 
 

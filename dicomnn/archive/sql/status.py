@@ -65,4 +65,4 @@ def status(engine: Engine, now: float, rate_seconds: float, models: Sequence[str
         recoding=_suffixes(sums, "recoding:"), recoded=sums["recoded"],
         recode_kept=sums["recode-kept"], recode_bytes_before=sums["recoded-before"],
         recode_bytes_after=sums["recoded-after"], recode_failures=_suffixes(sums, "recode-failure:"),
-        tried=_tried(sums))
+        attachments=sums["attachments"], tried=_tried(sums))
