@@ -70,8 +70,7 @@ class StorageSection:
     on_conflict: str = "never"
     """Same UID, other content: 'never' replace the first, replace it 'if-changed', or 'always'."""
     conflict_status: str = "refuse"
-    """What the sender of a conflicting object is told: 'refuse' (0111) or 'warn' (B000). Both objects
-    are kept either way."""
+    """What the sender of a conflicting object is told, which is kept: 'refuse' (0111) or 'warn' (B000)."""
     on_identity_mismatch: str = "keep"
     """The command names another instance than the data set: 'refuse' (A900), or 'keep' it under the
     command's UID with a warning (B007)."""
@@ -87,6 +86,24 @@ class QuerySection:
     """A query with more matches is refused (A700), never cut silently; 0: no limit."""
     coded_availability: str = "ONLINE"
     """Instance Availability of what is stored coded: ONLINE, or NEARLINE where restoring is slow."""
+
+
+@dataclass(frozen=True)
+class WebSection:
+    """[web] the HTTP server: the application at /, DICOMweb at /dicom-web."""
+
+    bind: str = "127.0.0.1"
+    """Address to listen on; the default takes connections from this machine only."""
+    port: int = 8080
+    """TCP port; 0 takes a free one and prints it. -1: no HTTP server."""
+    threads: int = 8
+    """Requests that are answered at a time."""
+    max_upload: int = 4294967296
+    """Largest body of one request, bytes."""
+    cache_bytes: int = 536870912
+    """Memory for restored frames that were asked for lately or may be asked for next; 0: none."""
+    origins: str = ""
+    """Origins of web pages elsewhere whose scripts may read DICOMweb answers, with spaces between; *: any."""
 
 
 @dataclass(frozen=True)
@@ -191,8 +208,7 @@ class PeerRule:
     address: str = ""
     """IP address or network (10.1.2.0/24); empty: any."""
     compress: str = ""
-    """What C-GET sends it images in, where it accepts that: 'jpeg-ls', 'jpeg-2000' or 'htj2k', without loss;
-    empty: uncompressed."""
+    """What C-GET sends it images in, if it takes that: 'jpeg-ls', 'jpeg-2000', 'htj2k'; empty: native."""
 
 
 @dataclass(frozen=True)
@@ -206,8 +222,7 @@ class DestinationRule:
     port: int = 104
     """Its TCP port."""
     compress: str = ""
-    """What it is sent images in, where it accepts that: 'jpeg-ls', 'jpeg-2000' or 'htj2k', without loss;
-    empty: uncompressed."""
+    """What it is sent images in, if it takes that: 'jpeg-ls', 'jpeg-2000', 'htj2k'; empty: native."""
 
 
 @dataclass(frozen=True)
@@ -250,6 +265,7 @@ class Config:
     node: NodeSection = field(default_factory=NodeSection)
     storage: StorageSection = field(default_factory=StorageSection)
     query: QuerySection = field(default_factory=QuerySection)
+    web: WebSection = field(default_factory=WebSection)
     coding: CodingSection = field(default_factory=CodingSection)
     recode: RecodeSection = field(default_factory=RecodeSection)
     study: StudySection = field(default_factory=StudySection)
@@ -378,8 +394,7 @@ def _with_environment(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[s
 def _from_text(text: str, hint: Any, name: str) -> Any:
     try:
         if hint is bool:
-            return {"true": True, "1": True, "yes": True,
-                    "false": False, "0": False, "no": False}[text.lower()]
+            return ("false", "0", "no", "true", "1", "yes").index(text.lower()) > 2
         return hint(text)
     except (KeyError, ValueError) as error:
         raise ConfigurationError(f"'{text}' is no {hint.__name__}", subject=name) from error

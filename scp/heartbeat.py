@@ -35,5 +35,5 @@ def read(folder: Path) -> dict[str, Any] | None:
         os.kill(int(beat["pid"]), 0)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    told = ("pid", "address", "started_at", "workers", "associations", "metrics")
+    told = ("pid", "address", "web", "started_at", "workers", "associations", "metrics")
     return {key: beat.get(key) for key in told}

@@ -41,6 +41,9 @@ from scp.forwarder import ForwarderSettings
 from scp.health import Health, HealthServer
 from scp.pool import WorkerPool, WorkerSettings
 from scp.tally import Tally
+from scp.web.factory import create_app
+from scp.web.server import WebServer
+from scp.web.services import Services, WebLimits
 
 log = structlog.get_logger(__name__)
 
@@ -133,6 +136,8 @@ class Node:
         self.tally = Tally()
         self._health: HealthServer | None = None
         self.workers: WorkerPool | None = None
+        self.web: WebServer | None = None
+        self.services: Services | None = None
         self.forwarder: WorkerPool | None = None
         self._attachments: AttachmentServer | None = None
 
@@ -152,13 +157,15 @@ class Node:
         self._owner = f"{socket.gethostname()}:{self.config.folder}"
         try:
             self.archive.index.forget_associations(self._owner)
-            self._ingest = Ingest(self.archive, policy_of(self.config))
+            self._ingest = Ingest(self.archive, policy_of(self.config), self._owner)
             self._retrieval = Retrieval(self.archive)
             self._mover = Mover(self._retrieval, self.config.node.ae_title, limits_of(self.config),
                                 {d.ae_title: d for d in destinations_of(self.config)})
             query = self.config.query
             search = Search(self.archive, query.max_answers, tell_coded=query.coded_availability != ONLINE)
             self._find = Find(search, self.config.node.ae_title, query.coded_availability)
+            if self.config.web.port >= 0:
+                self.web = self._web(search)
             self._watch_health()
             self._listen_for_plugin()
             self._listen()
@@ -173,11 +180,22 @@ class Node:
         if self.config.worker_count:
             self.workers = WorkerPool(worker_settings(self.config), self.config.worker_count)
             self.workers.start()
+        if self.web is not None:
+            self.web.start()
         self._start_forwarder()
         self._spawn(self._housekeeping, "housekeeping")
         self._spawn(self._redescribe, "redescribe")
-        log.info("started", address=self.address, archive=str(self.config.folder),
-                 workers=self.config.worker_count)
+        log.info("started", address=self.address, web=self.web_address or None,
+                 archive=str(self.config.folder), workers=self.config.worker_count)
+
+    def _web(self, search: Search) -> WebServer:
+        web = self.config.web
+        services = self.services = Services(
+            self.archive, self._ingest, search, self._retrieval, self.config.node.ae_title,
+            self.config.query.coded_availability, WebLimits(web.max_upload, web.cache_bytes),
+            tuple(web.origins.split()))
+        return WebServer(create_app(services), web.bind, web.port, threads=web.threads,
+                         max_upload=web.max_upload, scratch=self.archive.store.scratch)
 
     def _listen_for_plugin(self) -> None:
         plugin = self.config.plugin
@@ -263,11 +281,19 @@ class Node:
     def address(self) -> str:
         return f"dicom://{self.config.node.ae_title}@{self.config.node.bind}:{self.port}"
 
+    @property
+    def web_address(self) -> str:
+        """URL of the HTTP server, '' without one."""
+        return self.web.address if self.web is not None else ""
+
     def stop(self) -> None:
         """Take no new associations, let the running ones finish for a moment, stop the workers."""
         if self._stopping.is_set():
             return
         self._stopping.set()
+        if self.web is not None and self.services is not None:
+            self.web.stop()
+            self.services.close()
         if self._server is not None:
             with contextlib.suppress(Exception):
                 self._server.shutdown()
@@ -369,5 +395,6 @@ class Node:
     def _heartbeat(self) -> None:
         """For `dicomnn status` and `dicomnn recode`."""
         heartbeat.write(self.config.folder, {
-            "address": self.address, "started_at": self._started, "workers": self.config.worker_count,
+            "address": self.address, "web": self.web_address, "started_at": self._started,
+            "workers": self.config.worker_count,
             "associations": self.associations, "metrics": self._health.url if self._health else None})

@@ -63,23 +63,28 @@ def restore(
     strict: bool = False,
     spool_folder: Path | None = None,
     progress: Progress | None = None,
+    known: Iterable[np.ndarray] | None = None,
 ) -> Restored:
     """Write the original of the coded object `source` to `target`; memory stays at a few frames.
 
     `form` 'file' gives preamble, File Meta and data set, 'data-set' the data set alone (as C-STORE sends
     it). A Path gets a file that appears whole or not at all; a stream gets its first byte after all digests
     were checked (the bytes wait in a nameless file in `spool_folder`, default beside `source`).
-    `progress(done, total)` counts bytes.
+    `progress(done, total)` counts bytes. `known`: all frames, (rows, columns) raw words each, where they were
+    decoded before; then the digest of the whole data set is what proves them.
 
     Raises NotCoded (an ordinary DICOM file), PrivateBlockDamaged, RestoreMismatch, UnknownModel,
     UnsupportedFormatVersion and the PayloadError family; `target` is then untouched.
     """
+    strict = strict or known is not None
     if isinstance(target, Path):
         with StoredObject(source) as stored, written_beside(target) as file:
-            return _restore(stored, file, models, form, threads, strict, progress, str(source))
+            return _restore(stored, file, models, form, threads, strict, progress, str(source), known)
     with spool_file(spool_folder or source.parent) as spool:
         with StoredObject(source) as stored:
-            restored = _restore(stored, spool, models, form, threads, strict, progress, str(source))
+            restored = _restore(
+                stored, spool, models, form, threads, strict, progress, str(source), known
+            )
         spool.seek(0)
         shutil.copyfileobj(spool, target, 1 << 20)
         return restored
@@ -102,14 +107,14 @@ def _restore(
     strict: bool,
     progress: Progress | None,
     subject: str,
+    known: Iterable[np.ndarray] | None = None,
 ) -> Restored:
     started = time.monotonic()
     try:
         if file is not None and form == "file":
             file.write(stored.before_dataset())
-        digest, size = _copy(
-            stored.dataset(stored.frames(models, threads=threads)), file, stored.dataset_length, progress
-        )
+        frames = stored.frames(models, threads=threads) if known is None else known
+        digest, size = _copy(stored.dataset(frames), file, stored.dataset_length, progress)
         intact = stored.manifest.gives(digest)
         if not intact and strict:
             raise RestoreMismatch("the pixels are right, but bytes around them are not those that were coded")
