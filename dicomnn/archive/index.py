@@ -32,6 +32,7 @@ from dicomnn.archive.states import State
 from dicomnn.conditions import Condition
 
 if TYPE_CHECKING:
+    from dicomnn.archive.accounts import Accounts
     from dicomnn.archive.journal import Journal
     from dicomnn.archive.store import Hook
 
@@ -47,6 +48,11 @@ class Index(ABC):
     """See the module's first lines."""
 
     url: str
+
+    @property
+    @abstractmethod
+    def accounts(self) -> Accounts:
+        """Users, their sessions, and what they did."""
 
     # ---------------------------------------------------------------- arrival
     @abstractmethod
@@ -168,6 +174,16 @@ class Index(ABC):
     @abstractmethod
     def studies(self, *, page: int = 500) -> Iterator[Study]:
         """In order of UID, in keyset pages."""
+
+    @abstractmethod
+    def recent_studies(self, limit: int, *, before: tuple[float, str] | None = None) -> list[Study]:
+        """Studies that have instances, last touched first; ``before``: (last_touched, UID) of the one after
+        which to go on."""
+
+    @abstractmethod
+    def activity(self, since: float) -> dict[str, list[tuple[float, int]]]:
+        """What happened in each minute since then (of at most a day ago): kind ('received', 'coded', ...) to
+        (start of the minute, how often)."""
 
     @abstractmethod
     def status(self, rate_seconds: float = 300.0) -> Status: ...

@@ -45,6 +45,7 @@ from dicomnn.archive.sql import (
     studies,
     work,
 )
+from dicomnn.archive.sql.accounts import SqlAccounts
 from dicomnn.archive.sql.batch import Batch, Known, clean_text
 from dicomnn.archive.sql.engine import WRITES, as_archive_error, make_engine
 from dicomnn.archive.sql.migrate import migrate
@@ -90,6 +91,11 @@ class SqlIndex(Index):
         self.commits: CommitQueue[Piece] = CommitQueue(self._commit)
         with _told_as_archive_error():
             describe.fill(self._engine, self._run)
+        self._accounts = SqlAccounts(self._engine, self._clock)
+
+    @property
+    def accounts(self) -> SqlAccounts:
+        return self._accounts
 
     # ---------------------------------------------------------------- how writes are run
     def _commit(self, pieces: Sequence[Piece]) -> Sequence[Any]:
@@ -295,6 +301,14 @@ class SqlIndex(Index):
         with _told_as_archive_error():
             yield from search.pages(self._engine, select(table), table.c.study_instance_uid, page, None,
                                     search.study_of)
+
+    def recent_studies(self, limit: int, *, before: tuple[float, str] | None = None) -> list[Study]:
+        with _told_as_archive_error():
+            return studies.recent(self._engine, limit, before)
+
+    def activity(self, since: float) -> dict[str, list[tuple[float, int]]]:
+        with _told_as_archive_error():
+            return status.activity(self._engine, since)
 
     def find(self, level: str, conditions: Sequence[Condition], *, wanted: Iterable[str] = (),
              page: int = 500) -> Iterator[dict[str, Any]]:

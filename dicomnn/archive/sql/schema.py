@@ -139,6 +139,7 @@ study = Table(
     Column("report_at", Float(53)),
     Column("report_claimed_until", Float(53)),
     Index(None, "report_due", "last_touched"),
+    Index(None, "last_touched", "study_instance_uid"),
     Index(None, "date_key", "study_instance_uid"),
     Index(None, "accession_number", "study_instance_uid"),
 )

@@ -66,3 +66,17 @@ def status(engine: Engine, now: float, rate_seconds: float, models: Sequence[str
         recode_kept=sums["recode-kept"], recode_bytes_before=sums["recoded-before"],
         recode_bytes_after=sums["recoded-after"], recode_failures=_suffixes(sums, "recode-failure:"),
         tried=_tried(sums))
+
+
+def activity(engine: Engine, since: float) -> dict[str, list[tuple[float, int]]]:
+    """See `Index.activity`."""
+    table = schema.activity
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(table.c.kind, table.c.minute, func.sum(table.c.value))
+            .where(table.c.minute >= int(since // 60)).group_by(table.c.kind, table.c.minute)
+            .order_by(table.c.minute)).all()
+    found: dict[str, list[tuple[float, int]]] = {}
+    for kind, minute, value in rows:
+        found.setdefault(kind, []).append((minute * 60.0, int(value)))
+    return found
