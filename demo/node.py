@@ -34,10 +34,12 @@ class RunningNode:
         self.log = folder / "node.log"
         self.configuration = folder / "dicomnn.toml"
         self.address = Node(HOST, free_port(), "DICOMNN")
+        self.web_port = free_port()
         # Reports come as soon as a study is quiet for two seconds instead of half a minute.
         self.configuration.write_text(
             f'[archive]\npath = "{self.archive}"\n\n'
             f'[node]\nbind = "{HOST}"\nport = {self.address.port}\nae_title = "{self.address.ae_title}"\n\n'
+            f"[web]\nport = {self.web_port}\n\n"
             f"[study]\nquiet_seconds = 2.0\n{more}", encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
 

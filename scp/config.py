@@ -90,6 +90,22 @@ class QuerySection:
 
 
 @dataclass(frozen=True)
+class WebSection:
+    """[web] the HTTP server: the application at /, DICOMweb at /dicom-web."""
+
+    bind: str = "127.0.0.1"
+    """Address to listen on; the default takes connections from this machine only."""
+    port: int = 8080
+    """TCP port; 0 takes a free one and prints it. -1: no HTTP server."""
+    threads: int = 8
+    """Requests that are answered at a time."""
+    max_upload: int = 4294967296
+    """Largest body of one request, bytes."""
+    cache_bytes: int = 536870912
+    """Memory for restored objects that were asked for lately or may be asked for next; 0: none."""
+
+
+@dataclass(frozen=True)
 class CodingSection:
     """[coding] the workers."""
 
@@ -191,6 +207,7 @@ class Config:
     node: NodeSection = field(default_factory=NodeSection)
     storage: StorageSection = field(default_factory=StorageSection)
     query: QuerySection = field(default_factory=QuerySection)
+    web: WebSection = field(default_factory=WebSection)
     coding: CodingSection = field(default_factory=CodingSection)
     recode: RecodeSection = field(default_factory=RecodeSection)
     study: StudySection = field(default_factory=StudySection)

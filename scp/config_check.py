@@ -12,7 +12,7 @@ from dicomnn.errors import ConfigurationError, UsageError
 from dicomnn.flow.lift import MODELS, Window
 
 if TYPE_CHECKING:
-    from scp.config import Config, DestinationRule, RecodeSection
+    from scp.config import Config, DestinationRule, RecodeSection, WebSection
 
 CONFLICT_POLICIES = ("never", "if-changed", "always")
 COMPRESS = ("", *COMPRESSIONS)
@@ -42,6 +42,7 @@ def check(config: Config) -> Config:
     for name in ("acse_timeout", "dimse_timeout", "network_timeout"):
         if getattr(node, name) <= 0:
             raise ConfigurationError(f"'node.{name}' must be more than 0 seconds")
+    _check_web(config.web)
     if coding.lease_seconds < 2:
         raise ConfigurationError("'coding.lease_seconds' must be at least 2")
     if coding.workers > 256:
@@ -69,6 +70,19 @@ def check(config: Config) -> Config:
             cure="List the allowed callers as [[peers]] (ae_title, address), or set "
                  "accept_any_peer = true in [node].")
     return config
+
+
+def _check_web(web: WebSection) -> None:
+    if not -1 <= web.port <= 65535:
+        raise ConfigurationError(f"'web.port' must be 0 to 65535, or -1 for no HTTP server, not {web.port}")
+    if not 1 <= web.threads <= 256:
+        raise ConfigurationError("'web.threads' must be 1 to 256")
+    if web.max_upload < 1 << 20:
+        raise ConfigurationError("'web.max_upload' must be at least 1048576 bytes")
+    if web.cache_bytes < 0:
+        raise ConfigurationError("'web.cache_bytes' must be 0 (no cache) or more")
+    if web.port >= 0 and not _is_loopback(web.bind):
+        raise ConfigurationError(f"'web.bind' must be an address of this machine alone, not {web.bind}")
 
 
 def _check_recode(recode: RecodeSection) -> None:

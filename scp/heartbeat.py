@@ -35,4 +35,4 @@ def read(folder: Path) -> dict[str, Any] | None:
         os.kill(int(beat["pid"]), 0)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return {key: beat.get(key) for key in ("pid", "address", "started_at", "workers", "associations")}
+    return {key: beat.get(key) for key in ("pid", "address", "web", "started_at", "workers", "associations")}

@@ -33,6 +33,10 @@ from scp.dimse.move import Mover, serve_move
 from scp.dimse.store import open_arrival, serve_store
 from scp.dimse.stream import StoreRequest
 from scp.pool import WorkerPool, WorkerSettings
+from scp.web.factory import create_app
+from scp.web.server import WebServer
+from scp.web.services import Limits as WebLimits
+from scp.web.services import Services
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +101,7 @@ class Node:
         self._started = 0.0
         self._token_lock = threading.Lock()
         self.workers: WorkerPool | None = None
+        self.web: WebServer | None = None
 
     # ------------------------------------------------------------------ life
     def start(self) -> None:
@@ -122,6 +127,8 @@ class Node:
             query = self.config.query
             search = Search(self.archive, query.max_answers, tell_coded=query.coded_availability != ONLINE)
             self._find = Find(search, self.config.node.ae_title, query.coded_availability)
+            if self.config.web.port >= 0:
+                self.web = self._web(search)
             self._listen()
         except BaseException:
             self.archive.close()
@@ -130,10 +137,19 @@ class Node:
         if self.config.worker_count:
             self.workers = WorkerPool(worker_settings(self.config), self.config.worker_count)
             self.workers.start()
+        if self.web is not None:
+            self.web.start()
         self._spawn(self._housekeeping, "housekeeping")
         self._spawn(self._redescribe, "redescribe")
-        log.info("started", address=self.address, archive=str(self.config.folder),
-                 workers=self.config.worker_count)
+        log.info("started", address=self.address, web=self.web_address or None,
+                 archive=str(self.config.folder), workers=self.config.worker_count)
+
+    def _web(self, search: Search) -> WebServer:
+        web = self.config.web
+        services = Services(self.archive, self._ingest, search, self._retrieval, self.config.node.ae_title,
+                            self.config.query.coded_availability, WebLimits(web.max_upload, web.cache_bytes))
+        return WebServer(create_app(services), web.bind, web.port, threads=web.threads,
+                         max_upload=web.max_upload)
 
     def _listen(self) -> None:
         node = self.config.node
@@ -184,11 +200,18 @@ class Node:
     def address(self) -> str:
         return f"dicom://{self.config.node.ae_title}@{self.config.node.bind}:{self.port}"
 
+    @property
+    def web_address(self) -> str:
+        """URL of the HTTP server, '' without one."""
+        return self.web.address if self.web is not None else ""
+
     def stop(self) -> None:
         """Take no new associations, let the running ones finish for a moment, stop the workers."""
         if self._stopping.is_set():
             return
         self._stopping.set()
+        if self.web is not None:
+            self.web.stop()
         if self._server is not None:
             with contextlib.suppress(Exception):
                 self._server.shutdown()
@@ -276,5 +299,5 @@ class Node:
     def _heartbeat(self) -> None:
         """For `dicomnn status` and `dicomnn recode`."""
         heartbeat.write(self.config.folder, {
-            "address": self.address, "started_at": self._started, "workers": self.config.worker_count,
-            "associations": len(self._ae.active_associations)})
+            "address": self.address, "web": self.web_address, "started_at": self._started,
+            "workers": self.config.worker_count, "associations": len(self._ae.active_associations)})

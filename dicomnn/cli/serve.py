@@ -18,9 +18,11 @@ import click
 @click.option("--bind", help="Address to listen on (default 127.0.0.1: this machine only).")
 @click.option("--port", type=int, help="TCP port (default 11112; 0 takes a free one).")
 @click.option("--ae-title", help="The node's AE title (default DICOMNN).")
+@click.option("--http-port", type=int,
+              help="TCP port of the pages and of DICOMweb (default 8080; 0 takes a free one, -1: no HTTP).")
 @click.option("--workers", type=int, help="Worker processes (default: one per CPU core; -1: none).")
 def command(config_path: Path | None, archive: Path | None, bind: str | None, port: int | None,
-            ae_title: str | None, workers: int | None) -> None:
+            ae_title: str | None, http_port: int | None, workers: int | None) -> None:
     """Receive, code and give back studies over DICOM until SIGTERM or Ctrl-C.
 
     Prints one line, beginning with READY, when peers can connect.
@@ -32,6 +34,7 @@ def command(config_path: Path | None, archive: Path | None, bind: str | None, po
     config = load(config_path)
     config = _override(config, "archive", path=None if archive is None else str(archive))
     config = _override(config, "node", bind=bind, port=port, ae_title=ae_title)
+    config = _override(config, "web", port=http_port)
     config = _override(config, "coding", workers=workers)
     logs.configure(config.log.level, config.log.json)
     node = Node(config)
@@ -40,7 +43,8 @@ def command(config_path: Path | None, archive: Path | None, bind: str | None, po
         signal.signal(number, lambda received, _frame: asked.append(received))
     node.start()
     try:
-        click.echo(f"READY {node.address} archive={config.folder} workers={config.worker_count}")
+        click.echo(f"READY {node.address} archive={config.folder} workers={config.worker_count}"
+                   + (f" web={node.web_address}" if node.web_address else ""))
         while not asked:
             time.sleep(0.2)
     finally:

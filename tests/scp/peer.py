@@ -250,7 +250,7 @@ class NodeProcess:
         self.archive = archive
         archive.parent.mkdir(parents=True, exist_ok=True)
         command = [*prefix, sys.executable, "-c", "from dicomnn.cli import main; main()", "serve",
-                   "--archive", str(archive), "--port", "0", *options]
+                   "--archive", str(archive), "--port", "0", "--http-port", "0", *options]
         if config:
             path = archive.parent / f"{archive.name}.toml"
             path.write_text(config)

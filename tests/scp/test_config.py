@@ -73,6 +73,11 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     ("[[peers]]\ncompress = \"jpeg\"\n", "compress"),
     ("[query]\nmax_answers = -1\n", "query.max_answers"),
     ("[query]\ncoded_availability = \"SOON\"\n", "query.coded_availability"),
+    ("[web]\nport = -2\n", "web.port"),
+    ("[web]\nbind = \"0.0.0.0\"\n", "web.bind"),
+    ("[web]\nthreads = 0\n", "web.threads"),
+    ("[web]\nmax_upload = 1\n", "web.max_upload"),
+    ("[web]\ncache_bytes = -1\n", "web.cache_bytes"),
     ("node = 3\n", "node"),
     ("[node\n", "TOML"),
 ])
@@ -113,7 +118,7 @@ def test_every_key_is_described_where_its_default_stands() -> None:
                     after = node.body[place + 1] if place + 1 < len(node.body) else None
                     assert isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant), (
                         node.name, ast.unparse(statement))
-    assert len(fields(Config)) == 11
+    assert len(fields(Config)) == 12
 
 
 def test_the_document_names_every_key_with_its_default() -> None:

@@ -1,0 +1,1 @@
+"""The node's HTTP server: DICOMweb at /dicom-web, the application at /."""
