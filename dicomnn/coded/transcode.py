@@ -46,8 +46,7 @@ def compress_as(source: Path, target: BinaryIO, transfer_syntax: str) -> None:
             raw = uncompressed(mapping.buffer, layout, EXPLICIT_LITTLE, str(source))
     layout = scan(raw, transfer_syntax=EXPLICIT_LITTLE)
     frames, image = _frames(raw, layout, str(source))
-    encode = _ENCODERS[transfer_syntax]
-    fragments = [_encoded(frame, image, transfer_syntax, encode, str(source)) for frame in frames]
+    fragments = [compress_frame(frame, image, transfer_syntax, str(source)) for frame in frames]
     element = layout.pixel_data
     assert element is not None
     length = layout.find(GROUP_LENGTH)
@@ -74,9 +73,13 @@ def _frames(raw: bytes, layout: Layout, subject: str) -> tuple[np.ndarray, Image
     return words.reshape(frames, rows, columns), image
 
 
-def _encoded(frame: np.ndarray, image: ImagePixel, transfer_syntax: str,
-             encode: Callable[[np.ndarray, int, bool], bytes], subject: str) -> bytes:
+def compress_frame(frame: np.ndarray, image: ImagePixel, transfer_syntax: str, subject: str) -> bytes:
+    """One frame of raw words (rows, columns) of a single-sample image of 8 or 16 bits, in one of the syntaxes
+    of `COMPRESSIONS`; decoded again and compared. Raises NotCompressible.
+    """
     from dicomnn.dicom.frame_decoders import decode_frame
+
+    encode = _ENCODERS[transfer_syntax]
 
     decoder = syntax(transfer_syntax).decoder
     assert decoder is not None
@@ -125,7 +128,8 @@ def _htj2k(frame: np.ndarray, stored: int, signed: bool) -> bytes:
     return bytes(imagecodecs.htj2k_encode(_values(frame, stored, signed), reversible=True))
 
 
-_ENCODERS = {JPEG_LS: _jpeg_ls, JPEG_2000: _jpeg_2000, HTJ2K: _htj2k}
+_ENCODERS: dict[str, Callable[[np.ndarray, int, bool], bytes]] = {
+    JPEG_LS: _jpeg_ls, JPEG_2000: _jpeg_2000, HTJ2K: _htj2k}
 
 
 def _encapsulated(frames: list[bytes]) -> list[bytes]:

@@ -17,7 +17,7 @@ from dicomnn.dicom.scan import Buffer, Layout, value_of
 from dicomnn.dicom.walk import ITEM_END, UNDEFINED, Budget, Element, Encoding, walk
 from dicomnn.errors import DicomError
 
-VERSION = 2  # of what `read_attributes` reads: raised with each attribute that is added
+VERSION = 3  # of what `read_attributes` reads: raised with each attribute that is added
 TEXT_LIMIT = 1024  # bytes of one value; the longest indexed VR (LO, 64 characters) needs far less
 NUMBER_LIMIT = 64
 CHARACTER_SET = 0x00080005
@@ -77,6 +77,7 @@ class Attributes:
     number_of_frames: int | None = None
     rows: int | None = None
     columns: int | None = None
+    bits_allocated: int | None = None
     patient_birth_time: str | None = None
     other_patient_ids: str | None = None
     other_patient_names: str | None = None
@@ -189,7 +190,7 @@ def read_attributes(buffer: Buffer, layout: Layout) -> Attributes:
     values: dict[str, Any] = {name: reader.text(tag) for name, tag in _TEXT.items()}
     values |= {name: reader.text(tag, local=True) for name, tag in _LOCAL_TEXT.items()}
     values |= {name: reader.integer(tag) for name, tag in _INTEGER.items()}
-    values |= {name: reader.unsigned(_UNSIGNED[name]) for name in ("rows", "columns")}
+    values |= {name: reader.unsigned(_UNSIGNED[name]) for name in ("rows", "columns", "bits_allocated")}
     values |= {key.attribute: _items(reader, key) for key in _SEQUENCES}
     return Attributes(**values)
 

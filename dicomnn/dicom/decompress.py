@@ -46,6 +46,38 @@ def native(buffer: Buffer, layout: Layout, image: ImagePixel) -> Native:
     Raises FrameUndecodable, naming the frame: no decoder, a damaged frame, one that is not what the data set
     says, more than 2 GiB of pixels.
     """
+    samples, allocated, frames = _checked(image)
+    decoder = _decoder_of(layout.transfer_syntax, image)
+    view, pieces = memoryview(buffer), []
+    photometric = image.photometric_interpretation or ""
+    for number, spans in enumerate(frame_spans(buffer, layout, frames)):
+        frame, photometric = _one(view, spans, number, decoder, image)
+        pieces.append(frame)
+    if allocated == 1:
+        bits = np.concatenate([frame.reshape(-1) for frame in pieces])
+        value = np.packbits(bits.astype(np.uint8) & 1, bitorder="little").tobytes()
+    else:
+        value = b"".join(_little(frame) for frame in pieces)
+    vr = "OB" if allocated <= 8 else "OW"
+    return Native(value + b"\0" * (len(value) % 2), vr, photometric, samples)
+
+
+def native_frame(buffer: Buffer, layout: Layout, image: ImagePixel, number: int) -> tuple[np.ndarray, str]:
+    """Frame `number` (from 0) alone: (rows, columns[, samples]) of raw words, of bits where one is allocated,
+    and the photometric interpretation of what they hold.
+
+    Raises FrameUndecodable, as `native` does.
+    """
+    _, _, frames = _checked(image)
+    spans = frame_spans(buffer, layout, frames)[number]
+    decoder = _decoder_of(layout.transfer_syntax, image)
+    frame, photometric = _one(memoryview(buffer), spans, number, decoder, image)
+    return (frame.reshape(image.rows or 0, image.columns or 0) if image.bits_allocated == 1 else frame,
+            photometric)
+
+
+def _checked(image: ImagePixel) -> tuple[int, int, int]:
+    """(samples per pixel, bits allocated, frames) of an image whose form and size can be decoded."""
     rows, columns, samples = image.rows, image.columns, image.samples_per_pixel or 1
     allocated = image.bits_allocated
     frames = 1 if image.number_of_frames is None else image.number_of_frames
@@ -53,24 +85,19 @@ def native(buffer: Buffer, layout: Layout, image: ImagePixel) -> Native:
         raise FrameUndecodable("the image's size or form is not one that can be decoded")
     if rows * columns * samples * frames * max(1, allocated // 8) > LIMIT:
         raise FrameUndecodable(f"the decoded pixels would have more than {LIMIT} bytes")
-    decoder = _decoder_of(layout.transfer_syntax, image)
-    view, pieces = memoryview(buffer), []
-    photometric = image.photometric_interpretation or ""
-    for number, spans in enumerate(frame_spans(buffer, layout, frames)):
-        data = b"".join(view[start:end] for start, end in spans)
-        try:
-            frame, photometric = decoder(data, image)
-        except FrameUndecodable as error:
-            raise FrameUndecodable(f"frame {number}: {error.message}") from error
-        pieces.append(frame)
-    if allocated == 1:
-        bits = np.concatenate([frame.reshape(-1) for frame in pieces])
-        value = np.packbits(bits.astype(np.uint8) & 1, bitorder="little").tobytes()
-    else:
-        value = b"".join(frame.astype(frame.dtype.newbyteorder("<"), copy=False).tobytes()
-                         for frame in pieces)
-    vr = "OB" if allocated <= 8 else "OW"
-    return Native(value + b"\0" * (len(value) % 2), vr, photometric, samples)
+    return samples, allocated, frames
+
+
+def _one(view: memoryview, spans: list[tuple[int, int]], number: int, decoder: Decoder,
+         image: ImagePixel) -> tuple[np.ndarray, str]:
+    try:
+        return decoder(b"".join(view[start:end] for start, end in spans), image)
+    except FrameUndecodable as error:
+        raise FrameUndecodable(f"frame {number}: {error.message}") from error
+
+
+def _little(frame: np.ndarray) -> bytes:
+    return frame.astype(frame.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 Decoder = Callable[[bytes, ImagePixel], tuple[np.ndarray, str]]

@@ -60,8 +60,9 @@ _KEYWORDS = {
         RequestAttributesSequence NumberOfSeriesRelatedInstances""",
     Level.IMAGE: """
         SOPInstanceUID SOPClassUID InstanceNumber ImageType AcquisitionDate AcquisitionTime AcquisitionNumber
-        ContentDate ContentTime NumberOfFrames Rows Columns ImageComments ContentLabel ContentDescription
-        CompletionFlag VerificationFlag ConceptNameCodeSequence""",
+        ContentDate ContentTime NumberOfFrames Rows Columns BitsAllocated
+        ImageComments ContentLabel ContentDescription CompletionFlag VerificationFlag
+        ConceptNameCodeSequence""",
 }
 _CODE = "CodeValue CodingSchemeDesignator CodeMeaning"
 _ITEMS = {

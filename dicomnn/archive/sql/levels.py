@@ -51,7 +51,7 @@ _TIME = {"patient": "patient_birth_time", "study": "study_time",
          "series": "series_time performed_procedure_step_start_time",
          "instance": "acquisition_time content_time"}
 _NUMBER = {"patient": "", "study": "", "series": "series_number",
-           "instance": "instance_number acquisition_number number_of_frames rows columns"}
+           "instance": "instance_number acquisition_number number_of_frames rows columns bits_allocated"}
 _ITEMS = {"patient": "", "study": "procedure_code_sequence", "series": "request_attributes_sequence",
           "instance": "concept_name_code_sequence"}
 _COMPUTED = {
