@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 HOUSEKEEPING_SECONDS = 0.5
 DRAIN_SECONDS = 5.0
 REDESCRIBE_PAUSE = 30.0
+REMEMBER_SECONDS = 60.0
 
 
 def place_of(config: Config) -> Place:
@@ -273,7 +274,7 @@ class Node:
 
     # ------------------------------------------------------------------ the rest
     def _housekeeping(self) -> None:
-        beat = 0.0
+        beat = remembered = 0.0
         while not self._stopping.wait(HOUSEKEEPING_SECONDS):
             try:
                 while self.archive.release_due() and not self._stopping.is_set():
@@ -281,6 +282,9 @@ class Node:
                 if time.monotonic() - beat > heartbeat.BEAT_SECONDS:
                     beat = time.monotonic()
                     self._heartbeat()
+                if time.monotonic() - remembered > REMEMBER_SECONDS:
+                    remembered = time.monotonic()
+                    self.archive.index.remember()
             except Exception as error:  # noqa: BLE001 - tried again in a moment
                 log.error("housekeeping-failed", exc_info=error)
 

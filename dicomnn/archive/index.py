@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from dicomnn.archive.records import (
     Conflict,
     Disputed,
+    Held,
     Instance,
     Lift,
     Located,
@@ -184,6 +185,14 @@ class Index(ABC):
     def activity(self, since: float) -> dict[str, list[tuple[float, int]]]:
         """What happened in each minute since then (of at most a day ago): kind ('received', 'coded', ...) to
         (start of the minute, how often)."""
+
+    @abstractmethod
+    def remember(self) -> None:
+        """Write down what the archive holds now as what it held at the end of this hour."""
+
+    @abstractmethod
+    def history(self) -> list[Held]:
+        """Hour by hour, oldest first; hours without a running node are left out."""
 
     @abstractmethod
     def status(self, rate_seconds: float = 300.0) -> Status: ...

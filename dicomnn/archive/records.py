@@ -247,6 +247,18 @@ class Study:
 
 
 @dataclass(frozen=True)
+class Held:
+    """What the archive held at the end of an hour (``hour``: since 1970). bytes_before, bytes_after: of the
+    coded instances; instances: coded and kept."""
+
+    hour: int
+    bytes_before: int
+    bytes_after: int
+    bytes_store: int
+    instances: int
+
+
+@dataclass(frozen=True)
 class Status:
     """Figures for `dicomnn status`; from counters, so its cost does not grow with the archive.
 

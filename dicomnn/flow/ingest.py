@@ -8,7 +8,8 @@ kept the promise "received is durable before it is acknowledged".
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,7 +60,10 @@ class Policy:
 
 @dataclass(frozen=True)
 class Command:
-    """What the sender said about the data set before it came, and who the sender is."""
+    """What the sender said about the data set before it came, and who the sender is.
+
+    study_instance_uid: of the study that it must belong to, '' for any.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -69,6 +73,7 @@ class Command:
     peer_address: str = ""
     association: str | None = None
     source: str = "c-store"
+    study_instance_uid: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,14 +113,29 @@ class Arrival:
 
 
 class Ingest:
-    """The way in, for any protocol. Thread-safe: each arrival is independent."""
+    """The way in, for any protocol. Thread-safe: each arrival is independent.
 
-    def __init__(self, archive: Archive, policy: Policy) -> None:
+    owner: the node, for the archive's list of who is sending just now.
+    """
+
+    def __init__(self, archive: Archive, policy: Policy, owner: str = "") -> None:
         self.archive = archive
         self.policy = policy
+        self.owner = owner
 
-    def open(self, command: Command) -> Arrival:
-        """Begin an arrival.
+    @contextmanager
+    def visit(self, *, calling_ae: str = "", peer_address: str = "") -> Iterator[str]:
+        """What stands for an association where there is none: a token for `Command.association`. Studies that
+        are sent to within the block are not stable before it is left."""
+        token = self.archive.index.association_opened(calling_ae=calling_ae, peer_address=peer_address,
+                                                      owner=self.owner)
+        try:
+            yield token
+        finally:
+            self.archive.index.association_closed(token)
+
+    def open(self, command: Command, prefix: bytes = b"") -> Arrival:
+        """Begin an arrival. ``prefix``: preamble and File Meta that the data set came with, if it did.
 
         Raises
         ------
@@ -129,7 +149,8 @@ class Ingest:
             raise StoreFull(f"only {free} bytes are free in the store", subject=command.sop_instance_uid)
         incoming = self.archive.store.create()
         try:
-            prefix = file_prefix(command.sop_class_uid, command.sop_instance_uid, command.transfer_syntax_uid)
+            prefix = prefix or file_prefix(command.sop_class_uid, command.sop_instance_uid,
+                                           command.transfer_syntax_uid)
             incoming.write(prefix)
         except BaseException:
             incoming.abort()
@@ -198,6 +219,10 @@ class Ingest:
         """True: another identity, and the policy keeps such objects under the command's UID."""
         pairs = (("SOP Instance UID", command.sop_instance_uid, attributes.get("sop_instance_uid")),
                  ("SOP Class UID", command.sop_class_uid, attributes.get("sop_class_uid")))
+        study = str(attributes.get("study_instance_uid") or "")
+        if command.study_instance_uid and study != command.study_instance_uid:
+            raise IdentifierInvalid("it is not of the study that it was sent to",
+                                    subject=command.sop_instance_uid)
         for name, said, there in pairs:
             if there and str(there) != said:
                 if self.policy.keep_mismatched:

@@ -7,13 +7,17 @@ two arrivals of the same object.
 
 from __future__ import annotations
 
+import re
 import struct
+from dataclasses import dataclass
 from typing import BinaryIO
 
-from dicomnn.errors import NotDicom
+from dicomnn.dicom.scan import scan
+from dicomnn.errors import IdentifierInvalid, NotDicom
 
 IMPLEMENTATION_CLASS_UID = "2.25.223781632984172389412671908345612873415"
 IMPLEMENTATION_VERSION_NAME = "DICOMNN_1"
+UID_TEXT = re.compile(r"[!-~]{1,64}")
 _PREFIX = b"\0" * 128 + b"DICM"
 
 
@@ -54,3 +58,39 @@ def data_set_offset(file: BinaryIO) -> int:
     offset = 144 + int.from_bytes(head[140:144], "little")
     file.seek(offset)
     return offset
+
+
+@dataclass(frozen=True)
+class FileHead:
+    """What the first bytes of a file say. `prefix`: preamble and File Meta as they stand, empty where they
+    cannot be kept (absent, or without a right group length); the data set begins at `dataset_start`."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    dataset_start: int
+    prefix: bytes
+
+
+def read_head(head: bytes) -> FileHead:
+    """Of a Part 10 file or a bare data set of which ``head`` is the beginning.
+
+    UIDs are those of the data set; those of the File Meta where it has none.
+
+    Raises
+    ------
+    NotDicom, DataSetMalformed
+        It is no DICOM file.
+    IdentifierInvalid
+        It does not say which instance of which class it is.
+    """
+    layout = scan(head)
+    class_uid = layout.sop_class_uid or layout.file_meta_sop_class_uid or ""
+    instance_uid = layout.sop_instance_uid or layout.file_meta_sop_instance_uid or ""
+    for name, value in (("Class", class_uid), ("Instance", instance_uid)):
+        if not UID_TEXT.fullmatch(value):
+            raise IdentifierInvalid(f"the data set has no SOP {name} UID, or one that is no UID")
+    start = layout.dataset_start
+    whole = (layout.has_preamble and not layout.guessed and head[132:140] == b"\2\0\0\0UL\4\0"
+             and 144 + int.from_bytes(head[140:144], "little") == start)
+    return FileHead(class_uid, instance_uid, layout.transfer_syntax, start, head[:start] if whole else b"")

@@ -20,7 +20,7 @@ from dicomnn.coded.egress import offered, write_as
 from dicomnn.coded.restore import restore
 from dicomnn.coded.transcode import NotCompressible, compress_as
 from dicomnn.conditions import OneOf
-from dicomnn.dicom.syntaxes import COMPRESSIONS, syntax
+from dicomnn.dicom.syntaxes import COMPRESSIONS, EXPLICIT_LITTLE, syntax
 from dicomnn.errors import IdentifierInvalid, NotCoded, ObjectMissing, PeerError, RestoreMismatch
 from dicomnn.flow.opening import Archive
 from dicomnn.flow.part10 import data_set_offset, file_prefix
@@ -63,13 +63,15 @@ class NoCommonSyntax(PeerError):
 
 @dataclass
 class Outgoing:
-    """A data set ready to be sent: ``size`` bytes from the present position of ``source``."""
+    """A data set ready to be sent: ``size`` bytes from the present position of ``source``. ``prefix``:
+    preamble and File Meta that make it a Part 10 file, those that it came with where it leaves as it came."""
 
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
     source: BinaryIO
     size: int
+    prefix: bytes
 
     def close(self) -> None:
         self.source.close()
@@ -123,6 +125,13 @@ class Retrieval:
         for start in range(0, len(narrowest.values), LIST):
             some = narrowest.values[start:start + LIST]
             yield from self.archive.index.locate([*around, OneOf(narrowest.attribute, some)])
+
+    def fits(self, match: Match, accepted: tuple[str, ...] | None) -> bool:
+        """Whether it may leave in one of these syntaxes; that it cannot may still turn out."""
+        present = match.received or EXPLICIT_LITTLE
+        if accepted is None or any(uid in accepted for uid in offered(present)):
+            return True
+        return syntax(present).native and any(uid in accepted for uid in COMPRESSIONS.values())
 
     # ------------------------------------------------------------------ what is given
     def prepare(self, match: Match, accepted: tuple[str, ...] | None,
@@ -184,8 +193,10 @@ class Retrieval:
             file.flush()
             yield Path(file.name)
 
-    def _outgoing(self, instance: Instance, syntax: str, source: BinaryIO, size: int) -> Outgoing:
-        return Outgoing(instance.sop_class_uid, instance.sop_instance_uid, syntax, source, size)
+    def _outgoing(self, instance: Instance, syntax: str, source: BinaryIO, size: int,
+                  prefix: bytes = b"") -> Outgoing:
+        prefix = prefix or file_prefix(instance.sop_class_uid, instance.sop_instance_uid, syntax)
+        return Outgoing(instance.sop_class_uid, instance.sop_instance_uid, syntax, source, size, prefix)
 
     def _restored(self, instance: Instance, path: Path) -> Outgoing:
         spool = self._spool(instance.before)
@@ -204,7 +215,9 @@ class Retrieval:
             raise
         size = spool.tell()
         spool.seek(0)
-        return self._outgoing(instance, restored.transfer_syntax, spool, size)
+        with open(path, "rb") as file:      # its File Meta says what comes back
+            prefix = _prefix(file)
+        return self._outgoing(instance, restored.transfer_syntax, spool, size, prefix)
 
     def _converted(self, instance: Instance, path: Path, present: str,
                    accepted: tuple[str, ...] | None) -> Outgoing:
@@ -239,15 +252,21 @@ class Retrieval:
         return cast(BinaryIO, spool)
 
 
-def _as_received(source: BinaryIO) -> tuple[BinaryIO, int]:
+def _as_received(source: BinaryIO) -> tuple[BinaryIO, int, bytes]:
     try:
-        offset = data_set_offset(source)
-        size = source.seek(0, 2) - offset
-        source.seek(offset)
+        prefix = _prefix(source)
+        size = source.seek(0, 2) - len(prefix)
+        source.seek(len(prefix))
     except BaseException:
         source.close()
         raise
-    return source, size
+    return source, size, prefix
+
+
+def _prefix(file: BinaryIO) -> bytes:
+    offset = data_set_offset(file)
+    file.seek(0)
+    return file.read(offset)
 
 
 def _match(located: Located) -> Match:

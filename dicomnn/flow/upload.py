@@ -19,14 +19,16 @@ from typing import Any, BinaryIO, cast
 from dicomnn.archive.accounts import Upload
 from dicomnn.codec.profile import Profile
 from dicomnn.dicom.eligibility import REASONS
+from dicomnn.dicom.scan import scan
 from dicomnn.dicom.secondary_capture import Person, PictureRefused, Place, kind_of, wrap
-from dicomnn.errors import DicomnnError, InstanceNotFound, UsageError
-from dicomnn.flow.arriving import Directory, take_file
-from dicomnn.flow.ingest import Command, Ingest, Outcome
+from dicomnn.errors import DataSetMalformed, DicomnnError, InstanceNotFound, UsageError
+from dicomnn.flow.file_in import FileIn, Sender
+from dicomnn.flow.ingest import Ingest, Outcome
 from dicomnn.flow.unpacking import ZipLimits, ZipReader, ZipRefused, is_zip
 
-CHUNK = 1 << 20
-HEAD = 132
+HEAD = 256 << 10            # bytes in which a file says what it is
+_DIRECTORY = b"1.2.840.10008.1.3.10"
+_STUDY, _PIXELS = 0x0020000D, 0x7FE00010
 MOST_PICTURE_BYTES = 512 << 20
 _IN_MEMORY = 4 << 20
 _WORDS = {"new": "arrived", "replaced": "arrived", "same": "same"}
@@ -85,7 +87,7 @@ class _Walk:
     def __init__(self, ingest: Ingest, limits: ZipLimits, upload: Upload) -> None:
         policy = replace(ingest.policy, profile=upload.profile, rules=())
         self._ingest, self._limits, self._upload = Ingest(ingest.archive, policy), limits, upload
-        self._who = Command("", "", "", peer_address=upload.address, source=f"web:{upload.who}")
+        self._sender = Sender(f"web:{upload.who}", peer_address=upload.address)
         self._person = _person(upload.facts)
         self._number = upload.arrived + upload.same
 
@@ -125,13 +127,26 @@ class _Walk:
     def _one(self, name: str, head: bytes, pieces: Iterator[bytes]) -> Item:
         try:
             if kind_of(head):
-                pieces = iter([self._picture(pieces)])
-            outcome, size = take_file(self._ingest, pieces, self._who)
-        except Directory as error:
-            return Item(name, "skipped", error.sentence())
+                head = self._picture(pieces)
+                pieces = iter([head])
+            elif head[128:132] == b"DICM" and _DIRECTORY in head[:1024]:
+                return Item(name, "skipped", "A DICOMDIR is a table of contents; the files that it lists are "
+                            "what is stored.")
+            else:
+                _require_study(head)
+            return self._stored(name, pieces)
         except DicomnnError as error:
             return Item(name, "failed", _told(error))
-        return _item(name, outcome, size)
+
+    def _stored(self, name: str, pieces: Iterator[bytes]) -> Item:
+        file, size = FileIn(self._ingest, self._sender), 0
+        try:
+            for piece in pieces:
+                file.write(piece)
+                size += len(piece)
+            return _item(name, file.finish(), size)
+        finally:
+            file.abort()
 
     def _picture(self, pieces: Iterator[bytes]) -> bytes:
         data = bytearray()
@@ -145,6 +160,15 @@ class _Walk:
         same = uuid.uuid5(uuid.NAMESPACE_OID, f"{self._upload.id}:{hash_of(data)}")
         place = Place(self._upload.facts["study"], self._upload.facts["series"], f"2.25.{same.int}", self._number)
         return wrap(bytes(data), self._person, place, now=datetime.fromtimestamp(self._upload.started_at))
+
+
+def _require_study(head: bytes) -> None:
+    """What names no study would be stored where no page shows it. Raises NotDicom, DataSetMalformed."""
+    layout = scan(head)
+    if layout.find(_STUDY) is None and (len(head) < HEAD or layout.find(_PIXELS) is not None):
+        why = f": {layout.broken.why}" if layout.broken is not None else ""
+        raise DataSetMalformed(f"the file is damaged, or names no study{why}",
+                               cure="Ask the sender for an intact file; it was not stored.")
 
 
 def hash_of(data: bytes | bytearray) -> str:

@@ -19,6 +19,7 @@ from dicomnn.archive.index import (
     NIGHT,
     Conflict,
     Disputed,
+    Held,
     Index,
     Instance,
     Lift,
@@ -309,6 +310,14 @@ class SqlIndex(Index):
     def activity(self, since: float) -> dict[str, list[tuple[float, int]]]:
         with _told_as_archive_error():
             return status.activity(self._engine, since)
+
+    def remember(self) -> None:
+        now = self.status()
+        self._run(lambda batch: status.remember(batch, now))
+
+    def history(self) -> list[Held]:
+        with _told_as_archive_error():
+            return status.history(self._engine)
 
     def find(self, level: str, conditions: Sequence[Condition], *, wanted: Iterable[str] = (),
              page: int = 500) -> Iterator[dict[str, Any]]:

@@ -195,6 +195,16 @@ activity = Table(
     Column("value", BigInteger, nullable=False),
 )
 
+# What the archive held at the end of each hour, for a curve over months.
+history = Table(
+    "history", metadata,
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("bytes_before", BigInteger, nullable=False),
+    Column("bytes_after", BigInteger, nullable=False),
+    Column("bytes_store", BigInteger, nullable=False),
+    Column("instances", BigInteger, nullable=False),
+)
+
 association = Table(
     "association", metadata,
     Column("token", String, primary_key=True),

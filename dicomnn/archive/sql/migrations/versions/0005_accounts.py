@@ -1,4 +1,4 @@
-"""Accounts: users, their sessions and tokens, failed sign-ins, uploads, and the audit table."""
+"""Accounts: users, their sessions and tokens, failed sign-ins, uploads, the audit table; what the archive held each hour."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -46,5 +46,9 @@ def upgrade() -> None:
     op.create_table("upload_study", _text("upload_id"), _text("study_instance_uid"),
                     sa.PrimaryKeyConstraint("upload_id", "study_instance_uid", name="pk_upload_study"))
     op.create_index("ix_upload_study_study_instance_uid", "upload_study", ["study_instance_uid"])
+    op.create_table("history", sa.Column("hour", sa.BigInteger(), autoincrement=False, nullable=False),
+                    *(_text(name, sa.BigInteger()) for name in ("bytes_before", "bytes_after", "bytes_store",
+                                                                "instances")),
+                    sa.PrimaryKeyConstraint("hour", name="pk_history"))
     op.create_index("ix_study_last_touched_study_instance_uid", "study",
                     ["last_touched", "study_instance_uid"])
