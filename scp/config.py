@@ -102,7 +102,9 @@ class WebSection:
     max_upload: int = 4294967296
     """Largest body of one request, bytes."""
     cache_bytes: int = 536870912
-    """Memory for restored objects that were asked for lately or may be asked for next; 0: none."""
+    """Memory for restored frames that were asked for lately or may be asked for next; 0: none."""
+    origins: str = ""
+    """Origins of web pages elsewhere whose scripts may read DICOMweb answers, with spaces between; *: any."""
 
 
 @dataclass(frozen=True)

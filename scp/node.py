@@ -34,6 +34,7 @@ from scp.dimse.store import open_arrival, serve_store
 from scp.dimse.stream import StoreRequest
 from scp.pool import WorkerPool, WorkerSettings
 from scp.web.factory import create_app
+from scp.web.guard import is_loopback
 from scp.web.server import WebServer
 from scp.web.services import Limits as WebLimits
 from scp.web.services import Services
@@ -103,6 +104,7 @@ class Node:
         self._token_lock = threading.Lock()
         self.workers: WorkerPool | None = None
         self.web: WebServer | None = None
+        self.services: Services | None = None
 
     # ------------------------------------------------------------------ life
     def start(self) -> None:
@@ -120,7 +122,7 @@ class Node:
         self._owner = f"{socket.gethostname()}:{self.config.folder}"
         try:
             self.archive.index.forget_associations(self._owner)
-            self._ingest = Ingest(self.archive, policy_of(self.config))
+            self._ingest = Ingest(self.archive, policy_of(self.config), self._owner)
             self._retrieval = Retrieval(self.archive)
             self._mover = Mover(self._retrieval, self.config.node.ae_title, self._limits, {
                 d.ae_title: Destination(d.ae_title, d.host, d.port, _syntaxes(d.compress))
@@ -147,8 +149,14 @@ class Node:
 
     def _web(self, search: Search) -> WebServer:
         web = self.config.web
-        services = Services(self.archive, self._ingest, search, self._retrieval, self.config.node.ae_title,
-                            self.config.query.coded_availability, WebLimits(web.max_upload, web.cache_bytes))
+        if not is_loopback(web.bind) and not Accounts(self.archive).any():
+            raise ConfigurationError(
+                f"listening for HTTP on {web.bind} without users would let anybody read and store",
+                cure="Add one first: dicomnn users add NAME --role administrator. Or listen on 127.0.0.1.")
+        services = self.services = Services(
+            self.archive, self._ingest, search, self._retrieval, self.config.node.ae_title,
+            self.config.query.coded_availability, WebLimits(web.max_upload, web.cache_bytes),
+            tuple(web.origins.split()))
         return WebServer(create_app(services), web.bind, web.port, threads=web.threads,
                          max_upload=web.max_upload)
 
@@ -211,8 +219,9 @@ class Node:
         if self._stopping.is_set():
             return
         self._stopping.set()
-        if self.web is not None:
+        if self.web is not None and self.services is not None:
             self.web.stop()
+            self.services.close()
         if self._server is not None:
             with contextlib.suppress(Exception):
                 self._server.shutdown()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from dicomnn.dicom.matching import Query
@@ -33,7 +34,7 @@ class Search:
     """
 
     def __init__(self, archive: Archive, limit: int = 0, *, tell_coded: bool = False) -> None:
-        self._archive, self._limit, self._tell_coded = archive, limit, tell_coded
+        self._archive, self.limit, self._tell_coded = archive, limit, tell_coded
 
     def answers(self, query: Query) -> Iterator[Answer]:
         """In order of UIDs; what is asked for beyond the first page is read as answers are taken.
@@ -48,13 +49,24 @@ class Search:
             The index cannot be read.
         """
         level, index = LEVELS[query.level], self._archive.index
-        wanted = [*query.wanted, CODED] if self._tell_coded else query.wanted
-        page = min(PAGE, self._limit) if self._limit else PAGE
+        wanted = self._wanted(query)
+        page = min(PAGE, self.limit) if self.limit else PAGE
         found = index.find(level, query.conditions, wanted=wanted, page=page)
         first = [row for _, row in zip(range(page), found, strict=False)]
-        if self._limit and len(first) == page and index.more_than(level, query.conditions, self._limit):
-            raise TooManyMatches(f"more than {self._limit} matches; narrow the query")
+        if self.limit and len(first) == page and index.more_than(level, query.conditions, self.limit):
+            raise TooManyMatches(f"more than {self.limit} matches; narrow the query")
         for row in first:
             yield Answer(row, bool(row.get(CODED)))
         for row in found:
             yield Answer(row, bool(row.get(CODED)))
+
+    def page(self, query: Query, offset: int, most: int) -> tuple[list[Answer], bool]:
+        """At most ``most`` answers behind the first ``offset``, and whether there are more. Raises
+        IdentifierInvalid, IndexFailed."""
+        found = self._archive.index.find(LEVELS[query.level], query.conditions, wanted=self._wanted(query),
+                                         page=min(PAGE, offset + most + 1))
+        rows = list(islice(found, offset, offset + most + 1))
+        return [Answer(row, bool(row.get(CODED))) for row in rows[:most]], len(rows) > most
+
+    def _wanted(self, query: Query) -> list[str]:
+        return [*query.wanted, CODED] if self._tell_coded else query.wanted

@@ -7,7 +7,6 @@ arrivals, and outcomes become statuses.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import structlog
@@ -17,12 +16,11 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomnn.errors import DicomnnError, IdentifierInvalid
 from dicomnn.flow.ingest import Arrival, Command, Ingest, Outcome
+from dicomnn.flow.part10 import UID_TEXT
 from scp.dimse import status
 from scp.dimse.stream import StoreRequest
 
 log = structlog.get_logger(__name__)
-
-_UID_TEXT = re.compile(r"[!-~]{1,64}")
 
 
 def open_arrival(ingest: Ingest, assoc: Any, request: StoreRequest,
@@ -39,7 +37,7 @@ def open_arrival(ingest: Ingest, assoc: Any, request: StoreRequest,
     context = assoc._accepted_cx[request.context_id]
     for name, value in (("SOP Class UID", request.sop_class_uid),
                         ("SOP Instance UID", request.sop_instance_uid)):
-        if not _UID_TEXT.fullmatch(value):
+        if not UID_TEXT.fullmatch(value):
             raise IdentifierInvalid(f"the command's {name} is empty, too long or no text")
     return ingest.open(Command(
         sop_class_uid=request.sop_class_uid,

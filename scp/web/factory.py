@@ -28,6 +28,8 @@ def create_app(services: Services) -> Flask:
     @app.after_request
     def no_guessing(response: Response) -> Response:
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        if response.status_code == 401 and request.path.startswith(DICOMWEB):
+            response.headers["WWW-Authenticate"] = 'Bearer realm="dicomnn", Basic realm="dicomnn"'
         audit.note(request, response)
         return response
 
@@ -36,12 +38,10 @@ def create_app(services: Services) -> Flask:
         if not request.path.startswith(DICOMWEB):
             return pages.refused(error)
         response = Response(error.sentence + "\n", error.status, mimetype="text/plain")
-        if error.status == 401:
-            response.headers["WWW-Authenticate"] = 'Bearer realm="dicomnn", Basic realm="dicomnn"'
         if error.retry_after:
             response.headers["Retry-After"] = str(error.retry_after)
         return response
 
-    app.register_blueprint(dicomweb.blueprint(services), url_prefix=DICOMWEB)
+    app.register_blueprint(dicomweb.blueprint(services))
     pages.register(app, services, accounts)
     return app

@@ -76,11 +76,10 @@ class Guard:
     def admit(self, request: Request) -> Caller:
         """The caller of a request. Raises Refused."""
         address = request.remote_addr or ""
-        _same_site(request)
-        authorization = request.headers.get("Authorization", "")
-        if authorization:
+        if request.headers.get("Authorization", ""):
             user = self._client(request, address)
             return Caller(user.name, address, RIGHTS.get(user.role, EVERYTHING), user.role)
+        _same_site(request)
         found = self.accounts.session(request.cookies.get(COOKIE, ""))
         if found is not None:
             session, user = found

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+from dicomnn.flow.frames import Frames
 from dicomnn.flow.ingest import Ingest
+from dicomnn.flow.metadata import Metadata
 from dicomnn.flow.opening import Archive
 from dicomnn.flow.query import Search
+from dicomnn.flow.render import Rendering
 from dicomnn.flow.retrieve import Retrieval
 
 
@@ -20,7 +24,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Services:
-    """Made once by the node and given to `create_app`."""
+    """Made once by the node and given to `create_app`; `close` it in the end.
+
+    origins: of pages elsewhere whose scripts may read answers of DICOMweb ('*': of any).
+    """
 
     archive: Archive
     ingest: Ingest
@@ -29,3 +36,22 @@ class Services:
     ae_title: str = "DICOMNN"
     coded_availability: str = "ONLINE"
     limits: Limits = Limits()
+    origins: tuple[str, ...] = ()
+
+    @cached_property
+    def frames(self) -> Frames:
+        """Single frames, with the cache."""
+        return Frames(self.archive, self.limits.cache_bytes)
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        """Data sets as JSON, and the bulk data that these name."""
+        return Metadata(self.archive, self.frames.cache)
+
+    @cached_property
+    def rendering(self) -> Rendering:
+        """Frames as pictures."""
+        return Rendering(self.frames, self.metadata)
+
+    def close(self) -> None:
+        self.frames.close()

@@ -6,7 +6,6 @@ the templates' escaping.
 
 from __future__ import annotations
 
-import secrets
 import time
 from dataclasses import dataclass
 
@@ -44,8 +43,7 @@ def register(app: Flask, services: Services, accounts: Accounts) -> None:
     """Add the pages' routes."""
     from scp.web.app import media, node, people, sign, studies, uploads
 
-    cache = services.limits.cache_bytes // 4
-    walks = Walks(services, accounts, Frames(services.archive, cache), Desk(services.ingest))
+    walks = Walks(services, accounts, services.frames, Desk(services.ingest))
     pages = Blueprint("pages", __name__)
     for part in (sign, uploads, studies, media, node, people):
         part.add(pages, walks)
@@ -132,7 +130,3 @@ def refused_by_flask(error: HTTPException) -> Response:
                   "Ask the administrator to raise max_upload in [web], or send it over DICOM.")}
     sentence, cure = told.get(code, (error.description or error.name, ""))
     return problem(code, error.name, sentence, cure)
-
-
-def new_key() -> str:
-    return secrets.token_urlsafe(16)
