@@ -15,6 +15,7 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomnn.dicom.syntaxes import COMPRESSIONS
 from dicomnn.errors import ConfigurationError, DicomnnError
+from dicomnn.flow.accounts import Accounts
 from dicomnn.flow.ingest import Arrival, Ingest, Policy, ProfileRule
 from dicomnn.flow.lift import NightRule
 from dicomnn.flow.opening import Archive, Place, open_archive

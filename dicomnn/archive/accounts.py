@@ -7,7 +7,7 @@ reached as `Index.accounts`. Times are seconds since 1970, UTC. Raises `IndexFai
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,7 +86,9 @@ class Upload:
 
 
 class Accounts(ABC):
-    """See the module's first lines. Thread-safe."""
+    """See the module's first lines. Thread-safe. ``clock`` gives seconds since 1970; tests set it."""
+
+    clock: Callable[[], float]
 
     # ---------------------------------------------------------------- users
     @abstractmethod

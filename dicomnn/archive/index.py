@@ -41,6 +41,8 @@ ASKED, NIGHT = "asked", "night"
 """Who wants an instance to be coded again: a person, or the nightly rule."""
 RECODE_FAILED = "recode-failed"
 """Reason of a coded instance, and event of the journal, when it could not be coded again."""
+UNPACKED = "decompressed"
+"""Reason of an instance that a person wanted as it was received."""
 CONFLICT_POLICIES = ("never", "if-changed", "always")
 INDEX_POINTS = ("index.begun", "index.executed", "journal.written", "index.committing", "index.committed")
 
@@ -123,6 +125,17 @@ class Index(ABC):
         millions: ``told`` hears the sums so far, after each commit."""
 
     @abstractmethod
+    def ask_as(self, sop_instance_uid: str, *, profile: str, effort: str, by: str) -> bool:
+        """A person wants one instance with another profile; 'keep' is as it came. What is coded without
+        loss waits as for `ask_again`, what is kept waits as what has just come. False: neither."""
+
+    @abstractmethod
+    def unpacked(self, work: Work, object_name: str, *, object_sha256: str, object_size: int,
+                 profile: str) -> bool:
+        """Swap what was leased to be coded again to its restored original, KEPT. False: the lease was lost,
+        nothing changed, and the new object's name is in the release queue."""
+
+    @abstractmethod
     def ask_tonight(self, lift: Lift, limit: int, *, night: str, per_night: int = 0) -> int:
         """The nightly rule wants up to ``limit`` more, in the night of that name at most ``per_night`` in
         all (0: any number), over all processes. How many."""
@@ -182,9 +195,13 @@ class Index(ABC):
         which to go on."""
 
     @abstractmethod
+    def lossy_studies(self, uids: Sequence[str]) -> set[str]:
+        """Those of these studies that hold something lossy."""
+
+    @abstractmethod
     def activity(self, since: float) -> dict[str, list[tuple[float, int]]]:
-        """What happened in each minute since then (of at most a day ago): kind ('received', 'coded', ...) to
-        (start of the minute, how often)."""
+        """What happened in each minute since then (of at most a day ago): kind ('received', 'coded', ...)
+        to (start of the minute, how often)."""
 
     @abstractmethod
     def remember(self) -> None:

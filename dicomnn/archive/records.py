@@ -70,7 +70,7 @@ class Instance:
     after a lossy profile). before, after: bytes of the received object and of the present one.
     tried_effort, tried_model: with what it was coded, or tried to be coded, last (None: it is not
     coded, or must never be coded again). recode_effort, recode_by: what it waits or is leased for, and
-    who wants it ('asked', 'night').
+    who wants it ('asked', 'night'). recode_profile: with another profile than it has.
     """
 
     id: int
@@ -107,6 +107,7 @@ class Instance:
     tried_model: str | None
     recode_effort: str | None
     recode_by: str | None
+    recode_profile: str | None = None
 
     @property
     def after(self) -> int:

@@ -16,13 +16,13 @@ from datetime import datetime
 import imagecodecs
 import numpy as np
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicomnn.errors import DicomError
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-LARGEST_SIDE = 65535                    # Rows and Columns are US
-MOST_PIXELS = 200_000_000               # of one picture, looked at before anything is decoded
+LARGEST_SIDE = 65535  # Rows and Columns are US
+MOST_PIXELS = 200_000_000  # of one picture, looked at before anything is decoded
 PNG, JPEG, TIFF = "PNG", "JPEG", "TIFF"
 _SEXES = ("", "F", "M", "O")
 _DATE = re.compile(r"\d{8}")
@@ -98,8 +98,11 @@ def _check_size(data: bytes, kind: str) -> None:
     """A few bytes may claim to be a huge picture: its header is asked before it is decoded."""
     width, height = _SIZES[kind](data)
     if not 0 < width <= LARGEST_SIDE or not 0 < height <= LARGEST_SIDE or width * height > MOST_PIXELS:
-        raise PictureRefused(f"it claims to be {width} x {height} pixels; at most {MOST_PIXELS // 1_000_000} "
-                             "million are taken", cure="Cut it into smaller pictures.")
+        raise PictureRefused(
+            f"it claims to be {width} x {height} pixels; at most {MOST_PIXELS // 1_000_000} "
+            "million are taken",
+            cure="Cut it into smaller pictures.",
+        )
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
@@ -107,8 +110,10 @@ def _png_size(data: bytes) -> tuple[int, int]:
         raise PictureRefused("its PNG header is damaged")
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     if colour in (2, 6) and depth == 16:
-        raise PictureRefused("it is colour with 16 bits per channel, which no DICOM image class takes",
-                             cure="Save it with 8 bits per channel, or as 16-bit grey.")
+        raise PictureRefused(
+            "it is colour with 16 bits per channel, which no DICOM image class takes",
+            cure="Save it with 8 bits per channel, or as 16-bit grey.",
+        )
     return width, height
 
 
@@ -117,7 +122,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
     while position + 9 <= len(data):
         if data[position] != 0xFF:
             break
-        marker, length = data[position + 1], int.from_bytes(data[position + 2:position + 4], "big")
+        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
         if marker == 0xFF:
             position += 1
             continue
@@ -137,8 +142,9 @@ def _tiff_size(data: bytes) -> tuple[int, int]:
         for number in range(count):
             tag, kind, _ = struct.unpack_from(order + "HHI", data, start + 2 + 12 * number)
             if tag in (_TIFF_WIDTH, _TIFF_HEIGHT):
-                found[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), data,
-                                                start + 10 + 12 * number)[0]
+                found[tag] = struct.unpack_from(
+                    order + ("H" if kind == 3 else "I"), data, start + 10 + 12 * number
+                )[0]
         return found[_TIFF_WIDTH], found[_TIFF_HEIGHT]
     except (struct.error, KeyError) as error:
         raise PictureRefused("its TIFF directory is damaged") from error
@@ -149,26 +155,34 @@ _SIZES = {PNG: _png_size, JPEG: _jpeg_size, TIFF: _tiff_size}
 
 def _decoded(data: bytes, kind: str) -> np.ndarray:
     """(rows, columns) uint8 or uint16, or (rows, columns, 3) uint8."""
-    decode = {PNG: imagecodecs.png_decode, JPEG: imagecodecs.jpeg8_decode, TIFF: imagecodecs.tiff_decode}[kind]
+    decode = {PNG: imagecodecs.png_decode, JPEG: imagecodecs.jpeg8_decode, TIFF: imagecodecs.tiff_decode}[
+        kind
+    ]
     try:
         pixels = np.asarray(decode(data))
     except Exception as error:  # imagecodecs has an error class for each format, and raises others too
-        raise PictureRefused(f"it cannot be read as {kind}: {str(error)[:120] or type(error).__name__}",
-                             cure="Open it in another program and save it again.") from error
+        raise PictureRefused(
+            f"it cannot be read as {kind}: {str(error)[:120] or type(error).__name__}",
+            cure="Open it in another program and save it again.",
+        ) from error
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * 255
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
         opaque = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 0
         if kind == JPEG or not (pixels[..., -1] == opaque).all():
-            raise PictureRefused("parts of it are transparent, or it is CMYK",
-                                 cure="Save it without transparency, as grey or RGB.")
+            raise PictureRefused(
+                "parts of it are transparent, or it is CMYK",
+                cure="Save it without transparency, as grey or RGB.",
+            )
         pixels = pixels[..., :-1]
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
     colour = pixels.ndim == 3 and pixels.shape[2] == 3
     if colour and pixels.dtype.itemsize == 2:
-        raise PictureRefused("it is colour with 16 bits per channel, which no DICOM image class takes",
-                             cure="Save it with 8 bits per channel, or as 16-bit grey.")
+        raise PictureRefused(
+            "it is colour with 16 bits per channel, which no DICOM image class takes",
+            cure="Save it with 8 bits per channel, or as 16-bit grey.",
+        )
     if pixels.dtype not in (np.uint8, np.uint16) or not (colour or pixels.ndim == 2):
         raise PictureRefused(f"it holds values of {pixels.dtype} in {pixels.ndim} dimensions")
     return np.ascontiguousarray(pixels.astype(pixels.dtype.newbyteorder("="), copy=False))
@@ -177,8 +191,8 @@ def _decoded(data: bytes, kind: str) -> np.ndarray:
 # ---------------------------------------------------------------------- the data set
 def _data_set(pixels: np.ndarray, kind: str, person: Person, place: Place, now: datetime) -> FileDataset:
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = SECONDARY_CAPTURE
-    meta.MediaStorageSOPInstanceUID = place.sop_instance_uid
+    meta.MediaStorageSOPClassUID = UID(SECONDARY_CAPTURE)
+    meta.MediaStorageSOPInstanceUID = UID(place.sop_instance_uid)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     found = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     found.SpecificCharacterSet = "ISO_IR 192"
@@ -196,7 +210,7 @@ def _data_set(pixels: np.ndarray, kind: str, person: Person, place: Place, now: 
     found.Modality, found.ConversionType = "OT", "WSD"
     found.SeriesNumber, found.InstanceNumber = 1, place.instance_number
     found.ImageType = ["DERIVED", "SECONDARY"]
-    found.BurnedInAnnotation = "YES"     # not known; readers who hide such images shall not show this one
+    found.BurnedInAnnotation = "YES"  # not known; readers who hide such images shall not show this one
     _pixel_module(found, pixels)
     if kind == JPEG:
         found.LossyImageCompression, found.LossyImageCompressionMethod = "01", "ISO_10918_1"

@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-import time
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from werkzeug.security import check_password_hash, generate_password_hash
@@ -71,11 +70,14 @@ def may(role: str, needed: str) -> bool:
 
 
 class Accounts:
-    """Accounts over one archive. Thread-safe. ``clock`` gives seconds since 1970."""
+    """Accounts over one archive. Thread-safe."""
 
-    def __init__(self, archive: Archive, clock: Callable[[], float] = time.time) -> None:
-        self.kept, self._clock = archive.index.accounts, clock
+    def __init__(self, archive: Archive) -> None:
+        self.kept = archive.index.accounts
         self._decoy = ""
+
+    def _clock(self) -> float:
+        return self.kept.clock()
 
     # ------------------------------------------------------------------ users
     def any(self) -> bool:

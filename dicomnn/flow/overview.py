@@ -24,11 +24,13 @@ _MODALITIES = "modalities_in_study"
 
 @dataclass(frozen=True)
 class StudyLine:
-    """A study in a list. modalities, sorted; uploaded_by: whoever uploaded it last from a page, '' for others."""
+    """A study in a list. modalities, sorted; uploaded_by: whoever uploaded it last from a page, else '';
+    lossy: something of it is."""
 
     study: Study
     modalities: tuple[str, ...]
     uploaded_by: str = ""
+    lossy: bool = False
 
     @property
     def saved(self) -> int:
@@ -65,7 +67,7 @@ class Wanted:
 
     @property
     def nothing(self) -> bool:
-        return not (self.text or self.modality or self.first or self.last)
+        return not (self.text.strip("* ") or self.modality or self.first or self.last)
 
 
 def studies(archive: Archive, wanted: Wanted, before: tuple[float, str] | None = None) -> Listing:
@@ -75,8 +77,9 @@ def studies(archive: Archive, wanted: Wanted, before: tuple[float, str] | None =
         rows = index.recent_studies(PAGE + 1, before=before)
         shown = rows[:PAGE]
         last = shown[-1] if len(rows) > PAGE else None
-        return Listing(_lines(archive, shown),
-                       None if last is None else (last.last_touched, last.study_instance_uid))
+        return Listing(
+            _lines(archive, shown), None if last is None else (last.last_touched, last.study_instance_uid)
+        )
     found: dict[str, None] = {}
     for conditions in _searches(wanted):
         room = MOST_FOUND + 1 - len(found)
@@ -113,13 +116,24 @@ def _lines(archive: Archive, rows: Sequence[Study]) -> list[StudyLine]:
     uids = tuple(row.study_instance_uid for row in rows)
     kinds: dict[str, tuple[str, ...]] = {}
     for start in range(0, len(uids), 200):
-        for row in archive.index.find("study", [OneOf("study_instance_uid", uids[start:start + 200])],
-                                      wanted=["study_instance_uid", _MODALITIES]):
-            kinds[row["study_instance_uid"]] = tuple(sorted(filter(None, row.get(_MODALITIES) or ())))
+        for found in archive.index.find(
+            "study",
+            [OneOf("study_instance_uid", uids[start : start + 200])],
+            wanted=["study_instance_uid", _MODALITIES],
+        ):
+            kinds[found["study_instance_uid"]] = tuple(sorted(filter(None, found.get(_MODALITIES) or ())))
+    lossy = archive.index.lossy_studies(uids)
     lines = []
     for row in rows:
         uploads = archive.index.accounts.uploads(1, study=row.study_instance_uid)
-        lines.append(StudyLine(row, kinds.get(row.study_instance_uid, ()), uploads[0].who if uploads else ""))
+        lines.append(
+            StudyLine(
+                row,
+                kinds.get(row.study_instance_uid, ()),
+                uploads[0].who if uploads else "",
+                row.study_instance_uid in lossy,
+            )
+        )
     return lines
 
 
@@ -134,37 +148,64 @@ def progress(archive: Archive, upload: Upload) -> dict[str, Any]:
     total = sum(study.instances for study in studies_there)
     pending = sum(study.pending for study in studies_there)
     return {
-        "arrived": upload.arrived, "same": upload.same, "failed": upload.failed, "bytes": upload.bytes,
-        "instances": total, "coded": total - pending, "pending": pending,
+        "arrived": upload.arrived,
+        "same": upload.same,
+        "failed": upload.failed,
+        "bytes": upload.bytes,
+        "instances": total,
+        "coded": total - pending,
+        "pending": pending,
         "bytes_before": sum(study.bytes_before for study in studies_there),
         "bytes_after": sum(study.bytes_after for study in studies_there),
-        "studies": [{"uid": study.study_instance_uid, "name": study.patient_name or "",
-                     "description": study.study_description or "", "instances": study.instances,
-                     "pending": study.pending, "bytes_before": study.bytes_before,
-                     "bytes_after": study.bytes_after} for study in studies_there],
+        "studies": [
+            {
+                "uid": study.study_instance_uid,
+                "name": study.patient_name or "",
+                "description": study.study_description or "",
+                "instances": study.instances,
+                "pending": study.pending,
+                "bytes_before": study.bytes_before,
+                "bytes_after": study.bytes_after,
+            }
+            for study in studies_there
+        ],
     }
 
 
 # ---------------------------------------------------------------------- the node
 def node_figures(archive: Archive) -> dict[str, Any]:
-    """Plain data for the node's page: status, the last day minute by minute, the hours of the archive's life."""
+    """Plain data for the node's page: status, the last day by minutes, the archive's life by hours."""
     status = archive.status()
     now = time.time()
     free = archive.store.free_bytes()
     return {
         "now": now,
-        "backlog": status.backlog, "coding": status.coding, "coded": status.coded,
-        "kept": dict(status.kept), "kept_total": status.kept_total, "deleted": status.deleted,
-        "retrying": status.retrying, "conflicts": status.conflicts, "failures": dict(status.failures),
-        "duplicates": status.duplicates, "recode_waiting": status.recode_asked,
+        "backlog": status.backlog,
+        "coding": status.coding,
+        "coded": status.coded,
+        "kept": dict(status.kept),
+        "kept_total": status.kept_total,
+        "deleted": status.deleted,
+        "retrying": status.retrying,
+        "conflicts": status.conflicts,
+        "failures": dict(status.failures),
+        "duplicates": status.duplicates,
+        "recode_waiting": status.recode_asked,
         "oldest_backlog_seconds": None if status.oldest_backlog is None else now - status.oldest_backlog,
-        "rate": dict(status.rate), "rate_seconds": status.rate_seconds,
-        "bytes_received": status.bytes_received, "bytes_before": status.bytes_before,
-        "bytes_after": status.bytes_after, "bytes_store": status.bytes_store,
-        "bytes_index": status.bytes_index, "bytes_free": free, "bytes_disk": _disk(archive),
+        "rate": dict(status.rate),
+        "rate_seconds": status.rate_seconds,
+        "bytes_received": status.bytes_received,
+        "bytes_before": status.bytes_before,
+        "bytes_after": status.bytes_after,
+        "bytes_store": status.bytes_store,
+        "bytes_index": status.bytes_index,
+        "bytes_free": free,
+        "bytes_disk": _disk(archive),
         "models": list(status.models),
-        "activity": {kind: [list(point) for point in points]
-                     for kind, points in archive.index.activity(now - DAY).items()},
+        "activity": {
+            kind: [list(point) for point in points]
+            for kind, points in archive.index.activity(now - DAY).items()
+        },
         "history": [asdict(held) for held in archive.index.history()],
     }
 
@@ -179,14 +220,27 @@ def _disk(archive: Archive) -> int | None:
 
 def reasons(kept: dict[str, int]) -> list[tuple[str, int, str]]:
     """(reason, instances, sentence) of what was kept, most first."""
-    return sorted(((reason, count, REASONS.get(reason, "")) for reason, count in kept.items()),
-                  key=lambda entry: -entry[1])
+    return sorted(
+        ((reason, count, REASONS.get(reason, "")) for reason, count in kept.items()),
+        key=lambda entry: -entry[1],
+    )
 
 
 def failures(archive: Archive) -> list[dict[str, Any]]:
     """Instances that were given up, a few of them, with what went wrong."""
-    found = [*islice(archive.index.instances(state=State.KEPT, reason="failed"), MOST_FAILURES),
-             *islice(archive.index.instances(state=State.CODED, reason="recode-failed"), MOST_FAILURES)]
-    return [{"uid": instance.sop_instance_uid, "study": instance.study_instance_uid,
-             "reason": instance.reason, "code": instance.error_code or "", "detail": instance.detail,
-             "at": instance.changed_at, "attempts": instance.attempts} for instance in found]
+    found = [
+        *islice(archive.index.instances(state=State.KEPT, reason="failed"), MOST_FAILURES),
+        *islice(archive.index.instances(state=State.CODED, reason="recode-failed"), MOST_FAILURES),
+    ]
+    return [
+        {
+            "uid": instance.sop_instance_uid,
+            "study": instance.study_instance_uid,
+            "reason": instance.reason,
+            "code": instance.error_code or "",
+            "detail": instance.detail,
+            "at": instance.changed_at,
+            "attempts": instance.attempts,
+        }
+        for instance in found
+    ]

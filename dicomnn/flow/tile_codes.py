@@ -19,14 +19,16 @@ from dicomnn.errors import NotCoded, UsageError
 from dicomnn.flow.opening import Archive
 
 SYMBOLS = 16
-WORDS = ("At most 16 small numbers for each tile of 256 x 256 pixels: what the autoencoder saw there (scanner, "
-         "noise, kernel). They steer the prediction; there is no picture in this layer, so it cannot be shown as "
-         "one. An empty row is a tile whose code is zero, or that another coder won.")
+WORDS = (
+    "At most 16 small numbers for each tile of 256 x 256 pixels: what the autoencoder saw there (scanner, "
+    "noise, kernel). They steer the prediction; there is no picture in this layer, so it cannot be shown as "
+    "one. An empty row is a tile whose code is zero, or that another coder won."
+)
 
 
 def of_frame(archive: Archive, instance: Instance, number: int) -> dict[str, Any]:
-    """``tiles``: for each tile of frame ``number`` (counted from 1), row by row, its method, its bytes, and its
-    16 numbers (None where it has none); ``words``: what that is. Raises UsageError and what opening raises."""
+    """``tiles``: for each tile of frame ``number`` (counted from 1), its method, its bytes, and its 16
+    numbers (None where it has none); ``words``: what that is. Raises UsageError."""
     nothing = {"words": "This object is not compressed, so there is no such layer.", "tiles": [], "across": 0}
     if not instance.state.is_coded:
         return nothing

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from dicomnn.errors import DicomError
 
 CHUNK = 1 << 20
-ALWAYS_BYTES = 64 << 20                 # unpacked, whatever the ratio
+ALWAYS_BYTES = 64 << 20  # unpacked, whatever the ratio
 LARGEST_RATIO = 100
 _IGNORED = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
 
@@ -52,18 +52,23 @@ class ZipReader:
             raise ZipRefused(f"the ZIP cannot be read: {error}", cure="Pack it again.") from error
         self.entries = [entry for entry in self._zip.infolist() if not entry.is_dir() and not _ignored(entry)]
         if len(self.entries) > limits.files:
-            raise ZipRefused(f"the ZIP holds {len(self.entries)} files; at most {limits.files} are taken at once",
-                             cure="Upload it in parts, or the unpacked folder.")
+            raise ZipRefused(
+                f"the ZIP holds {len(self.entries)} files; at most {limits.files} are taken at once",
+                cure="Upload it in parts, or the unpacked folder.",
+            )
         unpacked = sum(entry.file_size for entry in self.entries)
         packed = sum(entry.compress_size for entry in self.entries)
         if packed > size:
             raise ZipRefused("files in the ZIP overlap: it unpacks to more than it holds")
         if unpacked > limits.bytes:
-            raise ZipRefused(f"the ZIP unpacks to {unpacked} bytes; at most {limits.bytes} are taken",
-                             cure="Upload it in parts, or the unpacked folder.")
+            raise ZipRefused(
+                f"the ZIP unpacks to {unpacked} bytes; at most {limits.bytes} are taken",
+                cure="Upload it in parts, or the unpacked folder.",
+            )
         if unpacked > max(ALWAYS_BYTES, LARGEST_RATIO * size):
-            raise ZipRefused(f"the ZIP of {size} bytes unpacks to {unpacked}: that is a bomb, or nearly empty "
-                             "images")
+            raise ZipRefused(
+                f"the ZIP of {size} bytes unpacks to {unpacked}: that is a bomb, or nearly empty images"
+            )
 
     def name(self, entry: zipfile.ZipInfo) -> str:
         """For showing."""
@@ -89,5 +94,7 @@ class ZipReader:
 
 
 def _ignored(entry: zipfile.ZipInfo) -> bool:
-    return any(entry.filename.startswith(name) or entry.filename.endswith("/" + name)
-               or entry.filename == name for name in _IGNORED)
+    return any(
+        entry.filename.startswith(name) or entry.filename.endswith("/" + name) or entry.filename == name
+        for name in _IGNORED
+    )

@@ -21,12 +21,12 @@ from dicomnn.codec.profile import Profile
 from dicomnn.dicom.eligibility import REASONS
 from dicomnn.dicom.scan import scan
 from dicomnn.dicom.secondary_capture import Person, PictureRefused, Place, kind_of, wrap
-from dicomnn.errors import DataSetMalformed, DicomnnError, InstanceNotFound, UsageError
+from dicomnn.errors import DataSetMalformed, DicomnnError, InstanceNotFound, NotDicom, UsageError
 from dicomnn.flow.file_in import FileIn, Sender
 from dicomnn.flow.ingest import Ingest, Outcome
 from dicomnn.flow.unpacking import ZipLimits, ZipReader, ZipRefused, is_zip
 
-HEAD = 256 << 10            # bytes in which a file says what it is
+HEAD = 256 << 10  # bytes in which a file says what it is
 _DIRECTORY = b"1.2.840.10008.1.3.10"
 _STUDY, _PIXELS = 0x0020000D, 0x7FE00010
 MOST_PICTURE_BYTES = 512 << 20
@@ -75,9 +75,17 @@ class Desk:
         upload = self.get(upload_id)
         walk = _Walk(self._ingest, self._limits, upload)
         items = list(walk.file(name, iter(pieces)))
-        count = {word: sum(item.outcome == word for item in items) for word in ("arrived", "same", "failed")}
-        self._kept.add_to_upload(upload_id, **count, size=sum(item.bytes for item in items),
-                                 studies=[item.study for item in items if item.study])
+        arrived, same, failed = (
+            sum(item.outcome == word for item in items) for word in ("arrived", "same", "failed")
+        )
+        self._kept.add_to_upload(
+            upload_id,
+            arrived=arrived,
+            same=same,
+            failed=failed,
+            size=sum(item.bytes for item in items),
+            studies=[item.study for item in items if item.study],
+        )
         return items
 
 
@@ -111,8 +119,11 @@ class _Walk:
                 raise ZipRefused("the ZIP holds no files", cure="Check what was packed.")
             for entry in reader.entries:
                 inside = f"{name}: {reader.name(entry)}"
-                yield self._guarded(inside, lambda entry=entry: reader.pieces(entry),  # type: ignore[misc]
-                                    inner=True)
+                yield self._guarded(
+                    inside,
+                    lambda entry=entry: reader.pieces(entry),  # type: ignore[misc]
+                    inner=True,
+                )
 
     def _guarded(self, name: str, given: Callable[[], Iterator[bytes]], *, inner: bool) -> Item:
         try:
@@ -120,8 +131,11 @@ class _Walk:
         except DicomnnError as error:
             return Item(name, "failed", error.sentence())
         if inner and is_zip(head):
-            return Item(name, "skipped", "A ZIP within a ZIP is not opened. What to do: unpack it and upload "
-                        "the files.")
+            return Item(
+                name,
+                "skipped",
+                "A ZIP within a ZIP is not opened. What to do: unpack it and upload the files.",
+            )
         return self._one(name, head, pieces)
 
     def _one(self, name: str, head: bytes, pieces: Iterator[bytes]) -> Item:
@@ -130,8 +144,11 @@ class _Walk:
                 head = self._picture(pieces)
                 pieces = iter([head])
             elif head[128:132] == b"DICM" and _DIRECTORY in head[:1024]:
-                return Item(name, "skipped", "A DICOMDIR is a table of contents; the files that it lists are "
-                            "what is stored.")
+                return Item(
+                    name,
+                    "skipped",
+                    "A DICOMDIR is a table of contents; the files that it lists are what is stored.",
+                )
             else:
                 _require_study(head)
             return self._stored(name, pieces)
@@ -153,12 +170,15 @@ class _Walk:
         for piece in pieces:
             data += piece
             if len(data) > MOST_PICTURE_BYTES:
-                raise PictureRefused(f"it has more than {MOST_PICTURE_BYTES} bytes",
-                                     cure="Cut it into smaller pictures.")
+                raise PictureRefused(
+                    f"it has more than {MOST_PICTURE_BYTES} bytes", cure="Cut it into smaller pictures."
+                )
         self._number += 1
         # The same picture again in the same upload (a request that was repeated) is the same object again.
         same = uuid.uuid5(uuid.NAMESPACE_OID, f"{self._upload.id}:{hash_of(data)}")
-        place = Place(self._upload.facts["study"], self._upload.facts["series"], f"2.25.{same.int}", self._number)
+        place = Place(
+            self._upload.facts["study"], self._upload.facts["series"], f"2.25.{same.int}", self._number
+        )
         return wrap(bytes(data), self._person, place, now=datetime.fromtimestamp(self._upload.started_at))
 
 
@@ -167,8 +187,10 @@ def _require_study(head: bytes) -> None:
     layout = scan(head)
     if layout.find(_STUDY) is None and (len(head) < HEAD or layout.find(_PIXELS) is not None):
         why = f": {layout.broken.why}" if layout.broken is not None else ""
-        raise DataSetMalformed(f"the file is damaged, or names no study{why}",
-                               cure="Ask the sender for an intact file; it was not stored.")
+        raise DataSetMalformed(
+            f"the file is damaged, or names no study{why}",
+            cure="Ask the sender for an intact file; it was not stored.",
+        )
 
 
 def hash_of(data: bytes | bytearray) -> str:
@@ -182,8 +204,10 @@ def _item(name: str, outcome: Outcome, size: int) -> Item:
     if outcome.kind == "same":
         message = "It is here already, with the same bytes: nothing was stored twice."
     elif outcome.kind == "conflict":
-        message = ("Its UID is taken by another object with other bytes. The first one stays; this one was put "
-                   "aside as evidence.")
+        message = (
+            "Its UID is taken by another object with other bytes. The first one stays; this one was put "
+            "aside as evidence."
+        )
     elif outcome.note:
         message = f"Kept as it is: {REASONS.get(outcome.note, outcome.note)}"
     return Item(name, word, message, outcome.study_instance_uid, outcome.sop_instance_uid, size)
@@ -192,6 +216,8 @@ def _item(name: str, outcome: Outcome, size: int) -> Item:
 def _told(error: DicomnnError) -> str:
     """A file has no name that would help but the one beside the sentence."""
     error.subject = None
+    if isinstance(error, NotDicom):
+        return "It is neither DICOM nor a picture. What to do: upload DICOM, PNG, JPEG or TIFF."
     sentence = error.sentence()
     return sentence[:1].upper() + sentence[1:]
 

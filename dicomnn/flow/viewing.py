@@ -23,7 +23,6 @@ from dicomnn.flow.study import figure_path, study_report
 from dicomnn.report.study import InstanceRow, StudyReport, statement
 
 PICTURES = ("original", "decoded", "difference")
-NO_MORE_WINDOW = 20000.0
 
 
 @dataclass(frozen=True)
@@ -39,9 +38,10 @@ class Values:
 def view(archive: Archive, study: str) -> dict[str, Any]:
     """Plain data for the study's page. Raises InstanceNotFound."""
     report = study_report(archive, study, pictures=False)
+    again = sum(instance.recode_by is not None for instance in archive.index.instances(study=study))
     return {
         "study": study, "patient_name": report.study.patient_name, "patient_id": report.study.patient_id,
-        "statement": statement(report.totals), "pending": report.totals.waiting,
+        "statement": statement(report.totals), "pending": report.totals.waiting + again, "again": again,
         "totals": report.totals.to_json(),
         "series": [{"uid": series.series_instance_uid, "modality": series.modality,
                     "number": series.series_number, "description": series.series_description,

@@ -20,7 +20,28 @@ log = structlog.get_logger(__name__)
 
 ONCE_IN_SECONDS = 300.0
 _MOST = 10_000
-_SILENT = frozenset({"pages.asset", "pages.healthy", "pages.progress", "pages.node_figures", "pages.states"})
+_SILENT = frozenset(
+    {
+        "pages.asset",
+        "pages.healthy",
+        "pages.progress",
+        "pages.node_figures",
+        "pages.states",
+        "pages.start",
+        "pages.upload",
+        "pages.account",
+        "pages.node",
+    }
+)
+_WORDS = {
+    "pages.view": "open study",
+    "pages.measures": "look at images",
+    "pages.kept": "look at images",
+    "pages.codes": "look at images",
+    "pages.image": "look at images",
+    "pages.audit": "read audit table",
+    "pages.users": "list users",
+}
 _STUDY_ARGUMENTS = ("study", "study_uid", "studies")
 
 
@@ -39,9 +60,22 @@ class Audit:
             return
         caller = g.get("caller")
         name = request.endpoint or "unknown"
+        if name == "pages.sign_in" and request.method == "GET" and response.status_code < 400:
+            return
         action, subject, detail = g.get("deed") or (
-            f"{request.method} {name}", str(next((request.view_args[key] for key in _STUDY_ARGUMENTS
-                                                  if request.view_args and key in request.view_args), "")), "")
+            _WORDS.get(name, f"{request.method} {name}"),
+            str(
+                next(
+                    (
+                        request.view_args[key]
+                        for key in _STUDY_ARGUMENTS
+                        if request.view_args and key in request.view_args
+                    ),
+                    "",
+                )
+            ),
+            "",
+        )
         who, address = (caller.who if caller else "nobody"), request.remote_addr or ""
         outcome = "done" if response.status_code < 400 else f"refused {response.status_code}"
         reading = request.method in ("GET", "HEAD") and response.status_code < 400

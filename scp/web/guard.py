@@ -122,10 +122,10 @@ class Guard:
 def _checked(request: Request, caller: Caller) -> Caller:
     """A browser that wants to change something must have read one of our pages: its forms hold a key.
 
-    DICOMweb of an open node is left out: its clients have no forms, and a browser's foreign page has been
-    refused by `_same_site`.
+    Left out are signing in and DICOMweb of an open node: who does that has no page of ours, and a browser's
+    foreign page has been refused by `_same_site`.
     """
-    if request.method in SAFE or (not caller.name and request.path.startswith("/dicom-web")):
+    if request.method in SAFE or request.endpoint == "pages.sign_in" or (not caller.name and request.path.startswith("/dicom-web")):
         return caller
     shown = request.headers.get(FORM_KEY_HEADER, "")
     if not shown and request.mimetype in _FORMS:

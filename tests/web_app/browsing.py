@@ -15,7 +15,7 @@ from demo.node import COMMAND, RunningNode
 
 CHROMIUM = os.environ.get("DICOMNN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 PASSWORD = "seven green lamps"
-PATIENCE = 120_000              # milliseconds, for coding
+PATIENCE = 120_000  # milliseconds, for coding
 
 
 @contextmanager
@@ -23,8 +23,9 @@ def browser() -> Iterator[Browser]:
     """Debian's Chromium without a window."""
     assert CHROMIUM, "no Chromium"
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM,
-                                             args=["--no-sandbox", "--disable-dev-shm-usage"])
+        started = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         yield started
         started.close()
 
@@ -35,8 +36,13 @@ def address_of(node: RunningNode) -> str:
 
 def add_user(node: RunningNode, name: str, role: str) -> None:
     """On the command line, while the node runs."""
-    subprocess.run([*COMMAND, "users", "add", name, "--role", role, "--password-stdin", "--archive",
-                    str(node.archive)], input=PASSWORD + "\n", text=True, check=True, capture_output=True)
+    subprocess.run(
+        [*COMMAND, "users", "add", name, "--role", role, "--password-stdin", "--archive", str(node.archive)],
+        input=PASSWORD + "\n",
+        text=True,
+        check=True,
+        capture_output=True,
+    )
 
 
 def sign_in(page: Page, node: RunningNode, name: str, password: str = PASSWORD) -> None:
@@ -47,7 +53,7 @@ def sign_in(page: Page, node: RunningNode, name: str, password: str = PASSWORD) 
 
 
 def upload(page: Page, node: RunningNode, files: list[Path], **fields: str) -> None:
-    """Choose files on the page, fill in what is asked for pictures, send, and wait until all is compressed."""
+    """Choose files, fill in what is asked for pictures, send, and wait until all is compressed."""
     page.goto(f"{address_of(node)}/upload")
     page.locator("#files").set_input_files([str(file) for file in files])
     for name, value in fields.items():

@@ -55,8 +55,12 @@ def shoot(page: Page, node: RunningNode, out: Path, width: int) -> None:
     page.goto(f"{address_of(node)}/studies")
     page.screenshot(path=out / f"studies-{width}.png")
     rows = page.locator("#studies tr[data-uid]").all()
-    uids = {row.locator("td").nth(1).inner_text() + row.locator("td").nth(3).inner_text():
-            row.get_attribute("data-uid") for row in rows}
+    uids = {
+        row.locator("td").nth(1).inner_text() + row.locator("td").nth(3).inner_text(): row.get_attribute(
+            "data-uid"
+        )
+        for row in rows
+    }
     for place, uid in enumerate(uids.values()):
         assert uid is not None
         open_study(page, node, uid)

@@ -210,6 +210,14 @@ class SqlIndex(Index):
                     told(count, size)
         return count, size
 
+    def ask_as(self, sop_instance_uid: str, *, profile: str, effort: str, by: str) -> bool:
+        return self._run(lambda batch: again.ask_as(batch, sop_instance_uid, profile, effort, by))
+
+    def unpacked(self, work_: Work, object_name: str, *, object_sha256: str, object_size: int,
+                 profile: str) -> bool:
+        return self._run(lambda batch: work.unpacked(batch, work_, object_name, object_sha256, object_size,
+                                                     profile))
+
     def ask_tonight(self, lift: Lift, limit: int, *, night: str, per_night: int = 0) -> int:
         pairs = [tried for tried in self._tried() if lift.means(tried)]
         if not pairs:
@@ -306,6 +314,10 @@ class SqlIndex(Index):
     def recent_studies(self, limit: int, *, before: tuple[float, str] | None = None) -> list[Study]:
         with _told_as_archive_error():
             return studies.recent(self._engine, limit, before)
+
+    def lossy_studies(self, uids: Sequence[str]) -> set[str]:
+        with _told_as_archive_error():
+            return search.lossy_studies(self._engine, uids)
 
     def activity(self, since: float) -> dict[str, list[tuple[float, int]]]:
         with _told_as_archive_error():

@@ -58,6 +58,7 @@ instance = Table(
     Column("recode_at", Float(53)),         # when a worker may take it to code it again; None: never
     Column("recode_effort", String),
     Column("recode_by", String),
+    Column("recode_profile", String),       # with another profile than it has; None: with its own
     Column("modality", String),
     Column("instance_number", BigInteger),
     Column("attributes", JSON, nullable=False),

@@ -86,8 +86,8 @@ def activity(engine: Engine, since: float) -> dict[str, list[tuple[float, int]]]
 def remember(batch: Batch, now: Status) -> None:
     """See `Index.remember`."""
     table, hour = schema.history, int(batch.now // 3600)
-    values = {"bytes_before": now.bytes_before, "bytes_after": now.bytes_after, "bytes_store": now.bytes_store,
-              "instances": now.coded + now.kept_total}
+    values = {"bytes_before": now.bytes_before, "bytes_after": now.bytes_after,
+              "bytes_store": now.bytes_store, "instances": now.coded + now.kept_total}
     if not batch.connection.execute(update(table).where(table.c.hour == hour).values(**values)).rowcount:
         batch.connection.execute(insert(table).values(hour=hour, **values))
 

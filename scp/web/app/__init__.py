@@ -1,4 +1,4 @@
-"""The application at /: pages for people. Handlers only ask the walks in `dicomnn.flow` and show what they say.
+"""The application at /: pages for people. Handlers ask the walks in `dicomnn.flow` and show what these say.
 
 No page has inline script or style, nothing is loaded from elsewhere, and every text from a data set passes
 the templates' escaping.
@@ -9,7 +9,17 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from flask import Blueprint, Flask, Response, g, make_response, redirect, render_template, request, send_from_directory
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    g,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    send_from_directory,
+)
 from werkzeug.exceptions import HTTPException
 
 from dicomnn.errors import DicomnnError
@@ -21,12 +31,23 @@ from scp.web.app import words
 from scp.web.guard import Refused
 from scp.web.services import Services
 
-POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-          "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-REPORT_POLICY = ("default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-                 "frame-ancestors 'none'; sandbox")
-_STATUS = {"instance-not-found": 404, "not-found": 404, "usage": 400, "configuration": 400,
-           "identifier-invalid": 400, "store-full": 507, "wrong-password": 401}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "frame-ancestors 'none'; sandbox"
+)
+_STATUS = {
+    "instance-not-found": 404,
+    "not-found": 404,
+    "usage": 400,
+    "configuration": 400,
+    "identifier-invalid": 400,
+    "store-full": 507,
+    "wrong-password": 401,
+}
 
 
 @dataclass(frozen=True)
@@ -75,8 +96,13 @@ def register(app: Flask, services: Services, accounts: Accounts) -> None:
     @app.context_processor
     def everywhere() -> dict[str, object]:
         caller = g.get("caller")
-        return {"caller": caller, "version": library_version(), "now": time.time(),
-                "open_node": bool(caller and caller.rights and not caller.name), "ae_title": services.ae_title}
+        return {
+            "caller": caller,
+            "version": library_version(),
+            "now": time.time(),
+            "open_node": bool(caller and caller.rights and not caller.name),
+            "ae_title": services.ae_title,
+        }
 
     app.jinja_env.filters.update(words.FILTERS)
     app.register_error_handler(DicomnnError, failed)
@@ -94,8 +120,9 @@ def problem(status: int, title: str, sentence: str, cure: str = "") -> Response:
     if _asks_for_data():
         response = make_response({"error": sentence, "cure": cure}, status)
     else:
-        response = make_response(render_template("problem.html", status=status, title=title, sentence=sentence,
-                                                 cure=cure), status)
+        response = make_response(
+            render_template("problem.html", status=status, title=title, sentence=sentence, cure=cure), status
+        )
     return response
 
 
@@ -105,8 +132,9 @@ def refused(error: Refused) -> Response:
         return make_response(redirect(f"/sign-in?{words.query(next=request.full_path.rstrip('?'))}"))
     titles = {401: "Please sign in", 403: "Not allowed", 429: "Please wait"}
     cures = {401: "Sign in and try again.", 403: "Ask an administrator if you need this.", 429: ""}
-    response = problem(error.status, titles.get(error.status, "Refused"), error.sentence,
-                       cures.get(error.status, ""))
+    response = problem(
+        error.status, titles.get(error.status, "Refused"), error.sentence, cures.get(error.status, "")
+    )
     if error.retry_after:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
@@ -124,9 +152,13 @@ def refused_by_flask(error: HTTPException) -> Response:
     code = error.code or 500
     if request.path.startswith("/dicom-web"):
         return Response(f"{error.name}\n", code, mimetype="text/plain")
-    told = {404: ("There is nothing at this address.", "Go back to the list of studies."),
-            405: ("This address does not take that kind of request.", "Go back to the list of studies."),
-            413: ("The file is larger than this node takes in one piece.",
-                  "Ask the administrator to raise max_upload in [web], or send it over DICOM.")}
+    told = {
+        404: ("There is nothing at this address.", "Go back to the list of studies."),
+        405: ("This address does not take that kind of request.", "Go back to the list of studies."),
+        413: (
+            "The file is larger than this node takes in one piece.",
+            "Ask the administrator to raise max_upload in [web], or send it over DICOM.",
+        ),
+    }
     sentence, cure = told.get(code, (error.description or error.name, ""))
     return problem(code, error.name, sentence, cure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from flask import Blueprint, Response, g, make_response, request
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scp.web.app import Walks
 
 CHUNK = 1 << 18
-KEEP_SECONDS = 3600             # a browser's copy of a frame; it goes with the sign-out (Clear-Site-Data)
+KEEP_SECONDS = 3600  # a browser's copy of a frame; it goes with the sign-out (Clear-Site-Data)
 
 
 def add(pages: Blueprint, walks: Walks) -> None:
@@ -74,8 +74,9 @@ def add(pages: Blueprint, walks: Walks) -> None:
     def restored(study: str, uid: str) -> Response:
         g.deed = ("download restored", study, uid)
         instance = instance_of(study, uid)
-        return _sent(retrieval.prepare(Match(instance.sop_instance_uid, instance.sop_class_uid), None),
-                     f"{uid}.dcm")
+        return _sent(
+            retrieval.prepare(Match(instance.sop_instance_uid, instance.sop_class_uid), None), f"{uid}.dcm"
+        )
 
     @pages.get("/studies/<study>/instances/<uid>/stored.dcm")
     def stored(study: str, uid: str) -> Response:
@@ -115,7 +116,7 @@ def add(pages: Blueprint, walks: Walks) -> None:
             for number, match in enumerate(matches, 1):
                 try:
                     yield f"{number:06d}.dcm", retrieval.prepare(match, None)
-                except DicomnnError as error:       # the others are whole; this one says why it is not there
+                except DicomnnError as error:  # the others are whole; this one says why it is not there
                     yield f"{number:06d}.missing.txt", error.sentence() + "\n"
 
         return _named(Response(zipped(given()), mimetype="application/zip"), f"{study}.zip")
@@ -175,7 +176,7 @@ def zipped(files: Iterator[tuple[str, Outgoing | str]]) -> Iterator[bytes]:
     """A ZIP of them, never more than a piece of it in memory. Nothing is deflated: it is small already, or
     was asked for as it is."""
     sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(cast(IO[bytes], sink), "w", zipfile.ZIP_STORED) as archive:
         for name, content in files:
             if isinstance(content, str):
                 archive.writestr(zipfile.ZipInfo(name), content)

@@ -20,8 +20,12 @@ def add(pages: Blueprint, walks: Walks) -> None:
     def node() -> str:
         g.caller.must(READ)
         figures = overview.node_figures(archive)
-        return render_template("node.html", figures=figures, reasons=overview.reasons(figures["kept"]),
-                               failures=overview.failures(archive))
+        return render_template(
+            "node.html",
+            figures=figures,
+            reasons=overview.reasons(figures["kept"]),
+            failures=overview.failures(archive),
+        )
 
     @pages.get("/node.json")
     def node_figures() -> dict[str, Any]:

@@ -97,7 +97,11 @@ def add(pages: Blueprint, walks: Walks) -> None:
     def audit() -> str:
         g.caller.must(MANAGE)
         before = request.args.get("before", type=int)
-        deeds = accounts.deeds(DEEDS + 1, before=before, who=request.args.get("who", "")[:64],
-                               subject=request.args.get("subject", "")[:128])
+        deeds = accounts.deeds(
+            DEEDS + 1,
+            before=before,
+            who=request.args.get("who", "")[:64],
+            subject=request.args.get("subject", "")[:128],
+        )
         more = deeds[DEEDS - 1].id if len(deeds) > DEEDS else None
         return render_template("audit.html", deeds=deeds[:DEEDS], more=more, given=request.args)

@@ -38,8 +38,15 @@ def add(pages: Blueprint, walks: Walks) -> None:
         except DicomnnError as error:
             return _form(goal, f"{error.message[:1].upper()}{error.message[1:]}. {error.cure}", name, 401)
         response = make_response(redirect(goal, 303))
-        response.set_cookie(COOKIE, entered.cookie, max_age=int(entered.seconds), httponly=True,
-                            samesite="Strict", secure=request.is_secure, path="/")
+        response.set_cookie(
+            COOKIE,
+            entered.cookie,
+            max_age=int(entered.seconds),
+            httponly=True,
+            samesite="Strict",
+            secure=request.is_secure,
+            path="/",
+        )
         return response
 
     @pages.post("/sign-out")
@@ -58,6 +65,12 @@ def _form(goal: str, trouble: str = "", name: str = "", status: int = 200) -> Re
 def _inside(goal: str) -> str:
     """A path of ours; anything that leads elsewhere is the list of studies."""
     parts = urlsplit(goal)
-    plain = (goal.startswith("/") and not goal.startswith("//") and "\\" not in goal and goal.isprintable()
-             and not parts.scheme and not parts.netloc)
+    plain = (
+        goal.startswith("/")
+        and not goal.startswith("//")
+        and "\\" not in goal
+        and goal.isprintable()
+        and not parts.scheme
+        and not parts.netloc
+    )
     return goal if plain else "/studies"

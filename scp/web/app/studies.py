@@ -26,11 +26,20 @@ def add(pages: Blueprint, walks: Walks) -> None:
     def studies() -> str:
         g.caller.must(READ)
         given = request.args
-        wanted = overview.Wanted(given.get("q", "").strip()[:100], given.get("modality", "")[:16],
-                                 _date(given.get("from", "")), _date(given.get("to", "")))
+        wanted = overview.Wanted(
+            given.get("q", "").strip()[:100],
+            given.get("modality", "")[:16],
+            _date(given.get("from", "")),
+            _date(given.get("to", "")),
+        )
         g.deed = ("search studies" if not wanted.nothing else "list studies", "", "")
-        return render_template("studies.html", listing=overview.studies(archive, wanted, _before(given)),
-                               given=given, modalities=MODALITIES, status=archive.status())
+        return render_template(
+            "studies.html",
+            listing=overview.studies(archive, wanted, _before(given)),
+            given=given,
+            modalities=MODALITIES,
+            status=archive.status(),
+        )
 
     @pages.get("/studies/states.json")
     def states() -> dict[str, Any]:
@@ -40,8 +49,12 @@ def add(pages: Blueprint, walks: Walks) -> None:
         for uid in request.args.getlist("uid")[:100]:
             study = archive.index.study(uid)
             if study is not None:
-                found[uid] = {"pending": study.pending, "instances": study.instances,
-                              "before": study.bytes_before, "after": study.bytes_after}
+                found[uid] = {
+                    "pending": study.pending,
+                    "instances": study.instances,
+                    "before": study.bytes_before,
+                    "after": study.bytes_after,
+                }
         return found
 
     @pages.get("/studies/<study>")
@@ -50,13 +63,23 @@ def add(pages: Blueprint, walks: Walks) -> None:
         g.deed = ("open study", study, "")
         row = archive.index.study(study)
         if row is None or not row.instances:
-            raise InstanceNotFound("the archive has no study with this UID, or it was deleted",
-                                   cure="Go back to the list of studies.")
+            raise InstanceNotFound(
+                "the archive has no study with this UID, or it was deleted",
+                cure="Go back to the list of studies.",
+            )
         report = viewing.report_of(archive, study)
         deeds = walks.accounts.deeds(20, subject=study) if MANAGE in g.caller.rights else []
-        return render_template("study.html", row=row, report=report, uploads=overview.uploads_of(archive, study),
-                               deeds=deeds, profiles=PROFILES, efforts=EFFORTS, cannot=redo.limits(archive, study),
-                               statement=viewing.statement(report.totals))
+        return render_template(
+            "study.html",
+            row=row,
+            report=report,
+            uploads=overview.uploads_of(archive, study),
+            deeds=deeds,
+            profiles=PROFILES,
+            efforts=EFFORTS,
+            cannot=redo.limits(archive, study),
+            statement=viewing.statement(report.totals),
+        )
 
     @pages.get("/studies/<study>/view.json")
     def view(study: str) -> dict[str, Any]:
@@ -68,7 +91,11 @@ def add(pages: Blueprint, walks: Walks) -> None:
         g.caller.must(STORE)
         profile, effort = request.form.get("profile", ""), request.form.get("effort", "default")
         done = redo.compress_again(archive, study, profile=profile, effort=effort, by=g.caller.who)
-        g.deed = ("compress again", study, f"profile {profile or 'as it is'}, effort {effort}: {done.sentence()}")
+        g.deed = (
+            "compress again",
+            study,
+            f"profile {profile or 'as it is'}, effort {effort}: {done.sentence()}",
+        )
         return _back(study, done.sentence())
 
     @pages.post("/studies/<study>/decompress")
@@ -83,10 +110,14 @@ def add(pages: Blueprint, walks: Walks) -> None:
         g.caller.must(MANAGE)
         reason = request.form.get("reason", "").strip()
         if len(reason) < 3:
-            raise UsageError("a study is deleted with a reason that others will understand",
-                             cure="Write why, in a few words.")
+            raise UsageError(
+                "a study is deleted with a reason that others will understand",
+                cure="Write why, in a few words.",
+            )
         if request.form.get("sure") != "yes":
-            raise UsageError("deleting needs the tick that says that you mean it", cure="Tick it and try again.")
+            raise UsageError(
+                "deleting needs the tick that says that you mean it", cure="Tick it and try again."
+            )
         number = redo.delete(archive, study, reason=reason, by=g.caller.who)
         g.deed = ("delete", study, f"{number} objects: {reason}")
         return make_response(redirect("/studies?deleted=1", 303))

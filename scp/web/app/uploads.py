@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scp.web.app import Walks
 
 CHUNK = 1 << 18
-MOST_ITEMS = 200                # failures that one answer lists; the counts are of all
+MOST_ITEMS = 200  # failures that one answer lists; the counts are of all
 
 
 def add(pages: Blueprint, walks: Walks) -> None:
@@ -27,9 +27,12 @@ def add(pages: Blueprint, walks: Walks) -> None:
     @pages.get("/upload")
     def upload() -> str:
         g.caller.must(STORE)
-        return render_template("upload.html", profiles=PROFILES,
-                               usual=walks.services.ingest.policy.profile,
-                               largest=walks.services.limits.max_upload)
+        return render_template(
+            "upload.html",
+            profiles=PROFILES,
+            usual=walks.services.ingest.policy.profile,
+            largest=walks.services.limits.max_upload,
+        )
 
     @pages.post("/uploads")
     def begin() -> Response:
@@ -51,11 +54,16 @@ def add(pages: Blueprint, walks: Walks) -> None:
             raise UsageError("a compressed body is not taken", cure="Send the file as it is.")
         name = request.args.get("name", "")[-300:] or "unnamed"
         items = desk.take(upload_id, name, _body())
-        counts = {word: sum(item.outcome == word for item in items)
-                  for word in ("arrived", "same", "skipped", "failed")}
+        counts = {
+            word: sum(item.outcome == word for item in items)
+            for word in ("arrived", "same", "skipped", "failed")
+        }
         studies = sorted({item.study for item in items if item.study})
-        g.deed = ("upload", studies[0] if len(studies) == 1 else "",
-                  f"upload {upload_id}: " + ", ".join(f"{count} {word}" for word, count in counts.items() if count))
+        g.deed = (
+            "upload",
+            studies[0] if len(studies) == 1 else "",
+            f"upload {upload_id}: " + ", ".join(f"{count} {word}" for word, count in counts.items() if count),
+        )
         told = [asdict(item) for item in items if item.message][:MOST_ITEMS]
         return {"counts": counts, "items": told, "studies": studies}
 

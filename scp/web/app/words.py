@@ -10,8 +10,11 @@ from urllib.parse import urlencode
 from dicomnn.report.html import date, grouped, number, person, size
 
 STATES = {
-    "received": "waiting to be compressed", "coding": "being compressed", "coded": "compressed",
-    "kept": "kept as received", "deleted": "deleted",
+    "received": "waiting to be compressed",
+    "coding": "being compressed",
+    "coded": "compressed",
+    "kept": "kept as received",
+    "deleted": "deleted",
 }
 PROFILES = {
     "lossless": "Lossless: every value comes back exactly",
@@ -62,7 +65,15 @@ def profile(text: str) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    "size": size, "person": person, "date": date, "grouped": grouped, "number": number, "clock": clock,
-    "ratio": ratio, "saved": saved, "span": span, "profile_words": profile,
+    "size": size,
+    "person": person,
+    "date": date,
+    "grouped": grouped,
+    "number": number,
+    "clock": clock,
+    "ratio": ratio,
+    "saved": saved,
+    "span": span,
+    "profile_words": profile,
     "state_words": lambda state: STATES.get(state, state),
 }

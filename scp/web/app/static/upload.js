@@ -76,6 +76,7 @@ function tell(items) {
 async function watch(upload, sending) {
   for (;;) {
     let now = null;
+    const still = sending();        // asked before: what arrives while the node answers is looked at next time
     try { now = await askJson(`/uploads/${encodeURIComponent(upload)}.json`); } catch { /* tried again */ }
     if (now) {
       by("coded").max = Math.max(1, now.instances);
@@ -88,7 +89,7 @@ async function watch(upload, sending) {
           ` ${study.description} · ${study.pending ? `compressing, ${study.pending} left` : `done, ${ratio(study.bytes_before, study.bytes_after)}`}`);
         return line;
       }));
-      if (!sending() && !now.pending) return;
+      if (!still && !now.pending) return;
     }
     await new Promise((done) => setTimeout(done, EVERY));
   }

@@ -25,7 +25,10 @@ function fill() {
   state.places = series().instances.filter((one) => one.picture).flatMap((one) => Array.from({ length: one.frames }, (_, number) => ({ one, frame: number + 1 })));
   by("frame").max = Math.max(1, state.places.length);
   by("frame").disabled = state.places.length < 2;
-  by("statement").textContent = state.data.statement;
+  const lossy = state.data.series.some((one) => one.instances.some(({ exact }) => exact === "bounded"));
+  by("statement").classList.toggle("lossy", lossy);
+  const again = state.data.again ? ` ${state.data.again} objects are in line to be compressed again.` : "";
+  by("statement").textContent = `${lossy ? "Lossy. " : ""}${state.data.statement}${again}`;
 }
 
 async function open() {
@@ -116,7 +119,7 @@ async function draw(turn = state.turn) {
   }
   panes.decoded.show(sheet, rows, columns);
   if (!lossy) {
-    title("original", "Original", "The same values as the reconstruction, proven by SHA-256. The original file was released, so both are drawn from one decoding.");
+    title("original", "Original", "Same values as the reconstruction, proven by SHA-256. Its file was released: both are drawn from one decoding.");
     title("decoded", "Reconstruction", `Decoded just now from the compressed object (${size(one.after)}).`);
     title("difference", "Difference", "No value differs: digests were compared before the original went.");
     panes.original.show(sheet, rows, columns);
@@ -174,21 +177,22 @@ async function measure() {
     try { state.bits.set(one.uid, await askJson(`${images.at(one.uid)}/measures.json`)); } catch { state.bits.set(one.uid, { bits: [], errors: {} }); }
   }
   const lossy = places.some(({ one }) => one.exact === "bounded");
-  const errors = places.map(({ one, frame }) => (one.exact !== "bounded" ? (one.state === "coded" ? 0 : null)
-    : state.bits.get(one.uid)?.errors.mse?.[frame - 1] ?? one.quality?.mse ?? null));
+  const error = (name) => places.map(({ one, frame }) => (one.exact !== "bounded" ? (one.state === "coded" ? (name === "ssim" ? 1 : 0) : null)
+    : state.bits.get(one.uid)?.errors[name]?.[frame - 1] ?? (one.frames > 1 ? null : one.quality?.[name]) ?? null));
+  const likeness = error("ssim"), known = likeness.every((value, number) => value !== null || places[number].one.state !== "coded");
+  const errors = known ? likeness.map((value) => (value === null ? null : 1 - value)) : error("mse");
   const bits = places.map(({ one, frame }) => (one.state !== "coded" ? null
     : one.frames > 1 ? state.bits.get(one.uid)?.bits[frame - 1] ?? null : one.bits_per_pixel));
   const values = lossy ? errors : bits;
   state.worst = values.reduce((best, value, number) => (value !== null && (best < 0 || value > values[best]) ? number : best), -1);
-  state.kind = lossy ? "mean squared error" : "bits per pixel";
   by("plot").hidden = places.length < 2 || state.worst < 0;
   by("worst").disabled = state.worst < 0;
   by("worst").textContent = state.worst < 0 ? "Worst frame" : lossy ? `Worst frame: ${state.worst + 1}` : `Hardest frame: ${state.worst + 1}`;
   by("worst").title = lossy ? "The frame with the largest error (w)" : "Nothing was lost; this frame took the most bits (w)";
   if (!by("plot").hidden) {
-    const label = lossy ? "Mean squared error of each frame" : "Bits per pixel of each frame (no frame has an error)";
+    const label = lossy ? (known ? "Unlikeness of each frame (1 − SSIM)" : "Mean squared error of each frame") : "Bits per pixel of each frame (no frame has an error)";
     by("plot").setAttribute("aria-label", label);
-    state.plot = plot.frames(by("plot"), values, { marked: state.worst, label, format: (value) => value.toFixed(value < 10 ? 2 : 1) });
+    state.plot = plot.frames(by("plot"), values, { marked: state.worst, label, most: lossy ? "worst" : "most", format: (value) => (value !== 0 && value < 0.01 ? value.toExponential(1) : value.toFixed(value < 10 ? 2 : 1)) });
     state.plot.go(state.at);
   }
   root.dataset.worst = state.worst + 1;
