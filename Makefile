@@ -4,9 +4,12 @@
 #   make demo       the five-minute start: studies in over C-STORE, smaller, and back bit for bit
 #                   (KEEP=1 leaves the node running and prints its addresses)
 #   make test       ruff, mypy, import-linter, pytest
-#   make peers      tests against DCMTK, dicom3tools, Orthanc (Debian: dcmtk dicom3tools orthanc)
+#   make peers      tests against DCMTK, dicom3tools, Orthanc, dicomweb-client and OHIF
+#                   (Debian: dcmtk dicom3tools orthanc orthanc-dicomweb chromium)
+#   make ohif       fetch the built OHIF viewer from npm into build/ohif, for `make peers` (Debian: npm)
 #   make slow       the long tests
 #   make bench      ours beside JPEG-LS, JPEG XL, JPEG 2000 and HTJ2K: FOLDER=... OUT=... BENCH='--most 2'
+#   make bench-web  our DICOMweb beside Orthanc's: BENCH='--rounds 3'
 #   make wheel-test build the wheel and use it in an empty environment
 #   make lint types layers unit     the four parts of `make test`, one at a time
 #   make clean      remove .venv, caches and build products
@@ -15,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -e -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := install
-.PHONY: install demo bench test lint types layers unit peers slow wheel-test clean
+.PHONY: install demo bench bench-web test lint types layers unit peers ohif slow wheel-test clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -68,6 +71,9 @@ bench: $(VENV)/compiled $(VENV)/installed-bench
 	@$(BIN)/dicomnn bench $(FOLDER) --json $(OUT)/bench.json --efforts fast,default,max --bounded 1,2,4,8 --neighbours \
 	  $(BENCH)
 
+bench-web: $(VENV)/compiled
+	@$(BIN)/python -m benchmarks.web $(BENCH)
+
 # ---------------------------------------------------------------- tests
 lint: $(VENV)/installed-test
 	@$(BIN)/ruff check --quiet . && echo "ruff: clean"
@@ -85,6 +91,13 @@ test: lint types layers unit
 
 peers: $(VENV)/installed-test $(VENV)/compiled
 	@$(PYTEST) -m peers tests/peers
+
+OHIF := 3.13.2
+ohif: build/ohif/package/dist/index.html
+build/ohif/package/dist/index.html:
+	@echo "fetching OHIF $(OHIF) (50 MB; MIT licence)"
+	@mkdir -p build/ohif
+	@cd build/ohif && npm pack --silent @ohif/app@$(OHIF) >/dev/null && tar xzf ohif-app-$(OHIF).tgz && touch package/dist/index.html
 
 slow: $(VENV)/installed-test $(VENV)/compiled
 	@$(PYTEST) -m slow

@@ -44,6 +44,11 @@ class RunningNode:
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
+    def web(self) -> str:
+        """Where its pages are."""
+        return f"http://{HOST}:{self.web_port}"
+
+    @property
     def serve_command(self) -> list[str]:
         return [*COMMAND, "serve", "--config", str(self.configuration)]
 

@@ -159,7 +159,7 @@ class Node:
             self.config.query.coded_availability, WebLimits(web.max_upload, web.cache_bytes),
             tuple(web.origins.split()))
         return WebServer(create_app(services), web.bind, web.port, threads=web.threads,
-                         max_upload=web.max_upload)
+                         max_upload=web.max_upload, scratch=self.archive.store.scratch)
 
     def _listen(self) -> None:
         node = self.config.node

@@ -78,6 +78,7 @@ class Frames:
         self._lock = threading.Lock()
         self._active = 0
         self._images: OrderedDict[str, Image] = OrderedDict()
+        self._warmed = False
         self._idle = threading.Condition(self._lock)
         self._ahead = Ahead(archive, self._fetch, self._wait_for_rest, self._is_there, cache_bytes // 2,
                             self._cores)
@@ -87,6 +88,20 @@ class Frames:
         with self._idle:
             self._idle.notify_all()
 
+    def warm_soon(self) -> None:
+        """Load the codec beside everything else, once: the first who looks at an image need not wait."""
+        with self._lock:
+            if self._warmed:
+                return
+            self._warmed = True
+        threading.Thread(target=self._warm, name="warm", daemon=True).start()
+
+    def _warm(self) -> None:
+        with contextlib.suppress(Exception):    # who decodes will be told what is wrong
+            from dicomnn.warm import warm
+
+            warm(self.archive.shelf.newest())
+
     # ------------------------------------------------------------------ finding
     def find(self, study: str, series: str, uid: str) -> Instance:
         """The instance, if it is of this study and series. Raises InstanceNotFound, IndexFailed."""
@@ -95,6 +110,10 @@ class Frames:
                 series and instance.series_instance_uid != series):
             raise InstanceNotFound("there is no such instance", subject=uid)
         return instance
+
+    def listed(self, study: str, series: str = "") -> Iterator[Instance]:
+        """The instances of a study or series, in order of arrival, as they are now. Raises IndexFailed."""
+        return self.archive.index.instances(study=study, series=series or None)
 
     # ------------------------------------------------------------------ frames
     def frame(self, instance: Instance, number: int, accepted: Sequence[str]) -> Frame:

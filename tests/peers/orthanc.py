@@ -9,6 +9,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+
 
 class Orthanc:
     """A throw-away Orthanc; its folder holds everything it keeps."""
@@ -19,7 +21,10 @@ class Orthanc:
                 "AllowStore": True, "AllowFind": True, "AllowMove": True}
         configuration = {
             "DicomAet": "ORTHANC", "DicomPort": self.dicom_port, "HttpPort": self.http_port,
-            "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"), "Plugins": [],
+            "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"),
+            "Plugins": [str(DICOMWEB_PLUGIN)] if DICOMWEB_PLUGIN.exists() else [],
+            "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "StudiesMetadata": "Full",
+                         "SeriesMetadata": "Full"},
             "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomCheckCalledAet": False,
             "DicomAlwaysAllowStore": True, "DicomAlwaysAllowFind": True, "UnknownSopClassAccepted": True,
             "StableAge": 1, "LimitFindResults": 0, "LimitFindInstances": 0, "DicomModalities": {"node": node},

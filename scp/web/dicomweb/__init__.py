@@ -21,6 +21,10 @@ def blueprint(services: Services) -> Blueprint:
     for room in (qido, wado, frames, rendered, stow, uri):
         room.add_routes(made, services)
 
+    @made.before_request
+    def somebody_is_coming() -> None:
+        services.frames.warm_soon()
+
     @made.errorhandler(NotAcceptable)
     def not_acceptable(_: NotAcceptable) -> Response:
         return refusal(406, "It cannot be given in any of the media types and transfer syntaxes of the "

@@ -34,6 +34,14 @@ class Choice:
         return self.media in (media, "*/*", f"{kind}/*")
 
 
+def parameters(text: str) -> dict[str, str]:
+    """The parameters of a media type, the first of each name, without quotes."""
+    found: dict[str, str] = {}
+    for name, value in _PARAMETER.findall(text[:LONGEST]):
+        found.setdefault(name.lower(), value.strip().strip('"').strip())
+    return found
+
+
 def choices(request: Request) -> list[Choice]:
     """The alternatives, best first; [] when the client does not care."""
     said = request.args.getlist("accept") or [request.headers.get("Accept", "")]
@@ -46,13 +54,11 @@ def _read(text: str) -> Iterator[Choice]:
         media = part.split(";", 1)[0].strip().lower()
         if not re.fullmatch(r"[\w!#$&^.+*-]+/[\w!#$&^.+*-]+", media):
             continue
-        parameters: dict[str, str] = {}
-        for name, value in _PARAMETER.findall(part):
-            parameters.setdefault(name.lower(), value.strip().strip('"').strip())
-        quality = _quality(parameters.get("q", "1"))
-        syntax = parameters.get("transfer-syntax", "")
+        named = parameters(part)
+        quality = _quality(named.get("q", "1"))
+        syntax = named.get("transfer-syntax", "")
         if media == MULTIPART:
-            yield Choice(parameters.get("type", "*/*").lower() or "*/*", True, syntax, quality)
+            yield Choice(named.get("type", "*/*").lower() or "*/*", True, syntax, quality)
         else:
             yield Choice(media, False, syntax, quality)
 

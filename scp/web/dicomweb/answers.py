@@ -47,17 +47,26 @@ def as_json(found: Any, status: int = 200, warnings: Iterable[str] = ()) -> Resp
         "utf-8", "replace"), status, content_type=JSON), warnings)
 
 
-def streamed_json(texts: Iterator[bytes]) -> Response:
-    """A list of objects that are JSON text already; the first is made before anything is sent."""
+def streamed_json(texts: Iterator[bytes]) -> Response | None:
+    """A list of objects that are JSON text already; the first is made before anything is sent. None when
+    there is none."""
     first = next(texts, None)
+    if first is None:
+        return None
 
     def body() -> Iterator[bytes]:
-        yield b"[" + (first or b"")
+        yield b"[" + first
         for text in texts:
             yield b"," + text
         yield b"]"
 
     return Response(stream_with_context(body()), content_type=JSON)
+
+
+def one_part(kind: str, part: Part, mark: str = "") -> Response:
+    """multipart/related of a single part that is at hand: as one body, whose length is told."""
+    writer = Writer(kind, mark)
+    return Response(b"".join(writer.body((part,))), content_type=writer.content_type)
 
 
 def parted(kind: str, parts: Iterator[Part], status: int = 200, warnings: Iterable[str] = (),

@@ -13,14 +13,14 @@ from dicomnn.errors import FrameUndecodable, IdentifierInvalid, UsageError
 from dicomnn.flow.frames import Frame, own_syntax, tag_of
 from dicomnn.flow.retrieve import NoCommonSyntax
 from scp.web.dicomweb.accept import Choice, choices
-from scp.web.dicomweb.answers import NotAcceptable, etag, parted, tagged, unchanged, whole
+from scp.web.dicomweb.answers import NotAcceptable, etag, one_part, parted, tagged, unchanged, whole
 from scp.web.dicomweb.media import OCTETS, frame_choices, media_of
 from scp.web.dicomweb.multipart import Part
 from scp.web.dicomweb.resources import instance_of, url_of
 from scp.web.services import Services
 
 if TYPE_CHECKING:
-    from dicomnn.archive.index import Instance
+    from dicomnn.flow.frames import Instance
 
 PIXEL_PATHS = ("7FE00008", "7FE00009", "7FE00010")
 MOST = 100_000      # numbers in a list
@@ -68,10 +68,16 @@ def answered(services: Services, instance: Instance, numbers: list[int]) -> Resp
     if not choice.multipart and choice.media != "*/*":
         return tagged(whole(first.value, kind), mark)
 
+    def part(number: int, frame: Frame) -> Part:
+        return Part(kind, f"{url_of(instance)}/frames/{number}", (frame.value,), len(frame.value))
+
+    if len(numbers) == 1:
+        return tagged(one_part(media_of(first.transfer_syntax), part(numbers[0], first), mark), mark)
+
     def parts() -> Iterator[Part]:
-        for place, number in enumerate(numbers):
-            frame = first if place == 0 else services.frames.frame(instance, number, (first.transfer_syntax,))
-            yield Part(kind, f"{url_of(instance)}/frames/{number}", (frame.value,), len(frame.value))
+        yield part(numbers[0], first)
+        for number in numbers[1:]:
+            yield part(number, services.frames.frame(instance, number, (first.transfer_syntax,)))
 
     return tagged(parted(media_of(first.transfer_syntax), parts(), mark=mark), mark)
 
@@ -109,5 +115,5 @@ def bulkdata(services: Services, study: str, series: str, instance: str, path: s
     _, value = services.metadata.bulk(there, path.upper())
     if choice.multipart:
         part = Part(OCTETS, f"{url_of(there)}/bulkdata/{path}", (value,), len(value))
-        return tagged(parted(OCTETS, iter((part,)), mark=mark), mark)
+        return tagged(one_part(OCTETS, part, mark), mark)
     return tagged(whole(value, OCTETS), mark)

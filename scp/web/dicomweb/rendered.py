@@ -21,7 +21,7 @@ from scp.web.dicomweb.resources import instance_of, matches, url_of
 from scp.web.services import Services
 
 if TYPE_CHECKING:
-    from dicomnn.archive.index import Instance
+    from dicomnn.flow.frames import Instance
 
 THUMBNAIL = 128         # pixels of its longer side
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}

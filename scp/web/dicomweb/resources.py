@@ -12,7 +12,7 @@ from dicomnn.flow.retrieve import Match, Query
 from scp.web.services import Services
 
 if TYPE_CHECKING:
-    from dicomnn.archive.index import Instance
+    from dicomnn.flow.frames import Instance
 
 UID = re.compile(r"[0-9.]{1,64}")
 PREFIX = "/dicom-web"

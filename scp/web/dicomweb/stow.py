@@ -17,7 +17,7 @@ from dicomnn.dicom.json_values import Json, element
 from dicomnn.errors import DicomnnError, IdentifierInvalid, NotDicom
 from dicomnn.flow.file_in import FileIn, Sender
 from dicomnn.flow.ingest import Outcome
-from scp.web.dicomweb.accept import choices, takes_json
+from scp.web.dicomweb.accept import choices, parameters, takes_json
 from scp.web.dicomweb.answers import NotAcceptable, as_json, refusal
 from scp.web.dicomweb.media import DICOM
 from scp.web.dicomweb.multipart import PIECE, Malformed, Reader, boundary_of
@@ -72,16 +72,16 @@ def stored(services: Services, study: str = "") -> Response:
     checked(study)
     if not takes_json(choices(request)):
         raise NotAcceptable
-    media, parameters = request.mimetype, request.mimetype_params
+    media, named = request.mimetype, parameters(request.headers.get("Content-Type", ""))
     if media == DICOM:
         parts: Iterator[tuple[dict[str, str], Iterator[bytes]]] = iter((({}, _pieces()),))
     elif media != "multipart/related":
         return refusal(415, f"Files are taken as multipart/related of {DICOM}, not as '{media[:80]}'")
-    elif parameters.get("type", DICOM).lower() != DICOM:
+    elif named.get("type", DICOM).lower() != DICOM:
         return refusal(415, f"Parts are taken as {DICOM} alone")
     else:
         try:
-            parts = Reader(request.stream, boundary_of(parameters.get("boundary", ""))).parts()
+            parts = Reader(request.stream, boundary_of(named.get("boundary", ""))).parts()
         except Malformed as error:
             return refusal(400, str(error))
     result, number = Result(), 0

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 
 from dicomnn.dicom.syntaxes import COMPRESSIONS, EXPLICIT_LITTLE
-from dicomnn.errors import DicomnnError, FrameUndecodable
+from dicomnn.errors import DicomnnError, FrameUndecodable, InstanceNotFound
 from dicomnn.flow.frames import AS_STORED, own_syntax, tag_of
 from dicomnn.flow.retrieve import Match, NoCommonSyntax, Outgoing
 from dicomnn.flow.sending import prepared
@@ -19,6 +20,9 @@ from scp.web.dicomweb.media import DICOM
 from scp.web.dicomweb.multipart import PIECE, Part
 from scp.web.dicomweb.resources import checked, instance_of, matches, url, url_of
 from scp.web.services import Services
+
+if TYPE_CHECKING:
+    from dicomnn.flow.frames import Instance
 
 AHEAD = max(2, min(4, os.cpu_count() or 1))
 
@@ -134,14 +138,15 @@ def described(services: Services, study: str, series: str = "", instance: str = 
         mark = etag("metadata", tag_of(there), own_syntax(there), url_of(there), exact=False)
         if (same := unchanged(mark)) is not None:
             return same
-        uids = [there.sop_instance_uid]
+        found: Iterator[Instance] = iter((there,))
     else:
-        uids = [match.sop_instance_uid for match in matches(services, study, series, instance)]
+        found = services.frames.listed(study, series)
 
     def texts() -> Iterator[bytes]:
-        for uid in uids:
-            each = services.frames.find("", "", uid)
+        for each in found:
             yield services.metadata.text(each, url_of(each) + "/bulkdata/")
 
     response = streamed_json(texts())
+    if response is None:
+        raise InstanceNotFound("there is no such study or series", subject=series or study)
     return tagged(response, mark) if mark else response
