@@ -4,11 +4,12 @@
 #   make demo       the five-minute start: studies in over C-STORE, smaller, and back bit for bit
 #                   (KEEP=1 leaves the node running and prints its addresses)
 #   make test       ruff, mypy, import-linter, pytest
-#   make peers      tests against DCMTK, dicom3tools, Orthanc, dicomweb-client and OHIF
-#                   (Debian: dcmtk dicom3tools orthanc orthanc-dicomweb chromium)
+#   make peers      tests against DCMTK, dicom3tools, Orthanc, dicomweb-client, OHIF, and
+#                   the pages in Chromium (Debian: dcmtk dicom3tools orthanc orthanc-dicomweb chromium)
 #   make ohif       fetch the built OHIF viewer from npm into build/ohif, for `make peers` (Debian: npm)
 #   make slow       the long tests
 #   make bench      ours beside JPEG-LS, JPEG XL, JPEG 2000 and HTJ2K: FOLDER=... OUT=... BENCH='--most 2'
+#   make screenshots  every page at 1280 and 1920 pixels into build/screenshots, two of them into docs/ (chromium)
 #   make bench-web  our DICOMweb beside Orthanc's: BENCH='--rounds 3'
 #   make wheel-test build the wheel and use it in an empty environment
 #   make lint types layers unit     the four parts of `make test`, one at a time
@@ -18,7 +19,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -e -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := install
-.PHONY: install demo bench bench-web test lint types layers unit peers ohif slow wheel-test clean
+.PHONY: install demo bench bench-web test lint types layers unit peers ohif screenshots slow wheel-test clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -91,6 +92,9 @@ test: lint types layers unit
 
 peers: $(VENV)/installed-test $(VENV)/compiled
 	@$(PYTEST) -m peers tests/peers
+
+screenshots: $(VENV)/installed-test $(VENV)/compiled
+	@$(BIN)/python -m tests.web_app.screenshots build/screenshots docs
 
 OHIF := 3.13.2
 ohif: build/ohif/package/dist/index.html

@@ -159,7 +159,8 @@ class Node:
             self.config.query.coded_availability, WebLimits(web.max_upload, web.cache_bytes),
             tuple(web.origins.split()))
         return WebServer(create_app(services), web.bind, web.port, threads=web.threads,
-                         max_upload=web.max_upload, scratch=self.archive.store.scratch)
+                         max_upload=web.max_upload, scratch=self.archive.store.scratch,
+                         trusted_proxy=web.trusted_proxy)
 
     def _listen(self) -> None:
         node = self.config.node

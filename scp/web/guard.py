@@ -125,7 +125,8 @@ def _checked(request: Request, caller: Caller) -> Caller:
     Left out are signing in and DICOMweb of an open node: who does that has no page of ours, and a browser's
     foreign page has been refused by `_same_site`.
     """
-    if request.method in SAFE or request.endpoint == "pages.sign_in" or (not caller.name and request.path.startswith("/dicom-web")):
+    client = not caller.name and request.path.startswith("/dicom-web")
+    if request.method in SAFE or request.endpoint == "pages.sign_in" or client:
         return caller
     shown = request.headers.get(FORM_KEY_HEADER, "")
     if not shown and request.mimetype in _FORMS:

@@ -42,7 +42,7 @@ def session(digest: str, clock: Clock, name: str = "ann", seconds: float = 60.0)
 def test_a_name_is_taken_once(accounts: Accounts) -> None:
     assert accounts.add_user("ann", ADMINISTRATOR, "hash", "cli")
     assert not accounts.add_user("ann", VIEWER, "other", "cli")
-    assert [(user.name, user.role, user.password) for user in accounts.users()] == [("ann", ADMINISTRATOR, "hash")]
+    assert [(user.name, user.password) for user in accounts.users()] == [("ann", "hash")]
 
 
 def test_a_session_ends_by_time_by_a_new_password_and_with_its_user(accounts: Accounts, clock: Clock) -> None:

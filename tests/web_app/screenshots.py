@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -9,15 +10,20 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 from playwright.sync_api import Page
+from pydicom import dcmread
 
 from demo.node import RunningNode
 from tests.web_app.browsing import add_user, address_of, browser, open_study, sign_in, upload
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
+CHEST = str(dcmread(SAMPLES / "ct_thorax" / "ct_01.dcm", stop_before_pixels=True).StudyInstanceUID)
 SIZES = ((1280, 800), (1920, 1080))
 
 
-def main(out: Path) -> None:
+DOCUMENTS = {"studies": "studies-1280.png", "study": "chest-1280.png"}  # the README's two
+
+
+def main(out: Path, documents: Path | None = None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         node = RunningNode(Path(folder), '[coding]\neffort = "fast"\n')
@@ -37,6 +43,8 @@ def main(out: Path) -> None:
                     shoot(page, node, out, width)
         finally:
             node.stop()
+    for name, source in DOCUMENTS.items() if documents is not None else ():
+        shutil.copyfile(out / source, documents / f"{name}.png")
 
 
 def fill(page: Page, node: RunningNode, folder: Path) -> None:
@@ -54,27 +62,23 @@ def shoot(page: Page, node: RunningNode, out: Path, width: int) -> None:
     page.screenshot(path=out / f"uploaded-{width}.png", full_page=True)
     page.goto(f"{address_of(node)}/studies")
     page.screenshot(path=out / f"studies-{width}.png")
-    rows = page.locator("#studies tr[data-uid]").all()
-    uids = {
-        row.locator("td").nth(1).inner_text() + row.locator("td").nth(3).inner_text(): row.get_attribute(
-            "data-uid"
-        )
-        for row in rows
-    }
-    for place, uid in enumerate(uids.values()):
+    uids = [row.get_attribute("data-uid") for row in page.locator("#studies tr[data-uid]").all()]
+    for place, uid in enumerate(uids):
         assert uid is not None
         open_study(page, node, uid)
-        page.wait_for_timeout(700)
+        page.wait_for_load_state("networkidle")
         page.screenshot(path=out / f"study{place}-{width}.png", full_page=place < 2)
-        if place == 0:
-            page.locator("#base").click()
-            page.wait_for_timeout(500)
-            page.screenshot(path=out / f"codes-{width}.png")
+    open_study(page, node, CHEST)
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=out / f"chest-{width}.png")
+    page.locator("#base").click()
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=out / f"codes-{width}.png", full_page=True)
     for name in ("upload", "node", "account", "users", "audit"):
         page.goto(f"{address_of(node)}/{name}")
-        page.wait_for_timeout(500)
+        page.wait_for_load_state("networkidle")
         page.screenshot(path=out / f"{name}-{width}.png", full_page=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:3]))
