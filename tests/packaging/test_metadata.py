@@ -52,7 +52,8 @@ def test_every_data_file_of_a_room_matches_a_pattern_of_package_data(
             parts = path.relative_to(checkout).parts
             if path.is_dir() or path.suffix in (".py", ".pyc", ".nbi", ".nbc") or "__pycache__" in parts:
                 continue
-            package = next((parts[:end] for end in range(len(parts) - 1, 0, -1) if parts[:end] in packages), ())
+            above = (parts[:end] for end in range(len(parts) - 1, 0, -1))
+            package = next((folder for folder in above if folder in packages), ())
             own = lines(setup_cfg["options.package_data"].get(".".join(package), ""))
             inside = PurePath(*parts[len(package):])
             if not any(inside.match(pattern) and len(PurePath(pattern).parts) == len(inside.parts)
