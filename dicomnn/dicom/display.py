@@ -104,7 +104,8 @@ def _values(raw: bytes, size: tuple[int, int], pixel: ImagePixel) -> np.ndarray:
     words = np.frombuffer(raw, f"<u{allocated // 8}", count).reshape(size)
     stored = min(pixel.bits_stored or allocated, allocated)
     high = pixel.high_bit if pixel.high_bit is not None else stored - 1
-    values = words.astype(np.int64) >> max(0, high - stored + 1) & (1 << stored) - 1
+    whole: np.ndarray = words.astype(np.int64 if allocated == 32 else np.int32)
+    values = whole >> max(0, high - stored + 1) & (1 << stored) - 1
     if pixel.pixel_representation == 1:
         half = 1 << stored - 1
         values = (values ^ half) - half
@@ -148,10 +149,15 @@ def _modality(values: np.ndarray, facts: Facts, around: list[Json]) -> np.ndarra
         for found in (*scale, place):
             slope, intercept = _numbers(found, SLOPE), _numbers(found, INTERCEPT)
             if slope or intercept:
-                return values * np.float64(slope[0] if slope else 1.0) + (intercept[0] if intercept else 0.0)
+                return _real(values) * (slope[0] if slope else 1.0) + (intercept[0] if intercept else 0.0)
     lut = _items(facts.attributes, MODALITY_LUT)
     table = _lut(lut[0], f"{MODALITY_LUT}/0/", facts.bulk) if lut else None
-    return values.astype(np.float64) if table is None else _look_up(values, *table)
+    return _real(values) if table is None else _look_up(values, *table)
+
+
+def _real(values: np.ndarray) -> np.ndarray:
+    """Single precision holds every value of 16 bits, at half the memory."""
+    return values.astype(np.float32 if values.dtype.itemsize <= 4 else np.float64)
 
 
 def _window(attributes: Json, around: list[Json]) -> Window | None:

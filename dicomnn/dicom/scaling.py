@@ -15,27 +15,25 @@ def scaled(picture: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """(rows, columns[, 3]) of uint8 from a picture of uint8 of any size."""
     if picture.shape[:2] == (rows, columns):
         return picture
-    down, across = _weights(picture.shape[0], rows), _weights(picture.shape[1], columns)
-    if picture.ndim == 2:
-        return _rounded(down @ picture.astype(np.float32) @ across.T)
-    return np.stack([_rounded(down @ picture[..., channel].astype(np.float32) @ across.T)
-                     for channel in range(picture.shape[2])], axis=-1)
+    planes = picture.reshape(*picture.shape[:2], -1).astype(np.float32)
+    found = _along(_along(planes, rows).swapaxes(0, 1), columns).swapaxes(0, 1)
+    found = np.clip(found + 0.5, 0, 255).astype(np.uint8)
+    return found if picture.ndim == 3 else found[..., 0]
 
 
-def _rounded(values: np.ndarray) -> np.ndarray:
-    return np.clip(values + 0.5, 0, 255).astype(np.uint8)
-
-
-def _weights(old: int, new: int) -> np.ndarray:
-    """(new, old): how much of each old line is in each new one; every row sums to 1."""
+def _along(planes: np.ndarray, new: int) -> np.ndarray:
+    """The first axis with ``new`` lines; memory grows with the picture alone."""
+    old = planes.shape[0]
     step = old / new
     if step >= 1:
-        edges = np.arange(new + 1) * step
-        lines = np.arange(old)
-        low, high = edges[:-1, None], edges[1:, None]
-        weights = np.clip(np.minimum(high, lines + 1) - np.maximum(low, lines), 0, None)
-    else:
-        places = np.clip((np.arange(new) + 0.5) * step - 0.5, 0, old - 1)
-        weights = np.clip(1 - np.abs(places[:, None] - np.arange(old)), 0, None)
-    weights = weights / weights.sum(axis=1, keepdims=True)
-    return np.asarray(weights, np.float32)
+        # The mean of what lies between two edges, by the difference of running sums at both.
+        sums = np.concatenate((np.zeros_like(planes[:1], np.float64), planes.cumsum(0, np.float64)))
+        edges = np.minimum(np.arange(new + 1) * step, old)
+        lower = np.minimum(edges.astype(np.int64), old - 1)
+        part = (edges - lower)[:, None, None]
+        at_edges = sums[lower] * (1 - part) + sums[lower + 1] * part
+        return np.asarray(np.diff(at_edges, axis=0) / step, np.float32)
+    places = np.clip((np.arange(new) + 0.5) * step - 0.5, 0, old - 1)
+    lower = np.minimum(places.astype(np.int64), max(0, old - 2))
+    part = (places - lower)[:, None, None].astype(np.float32)
+    return planes[lower] * (1 - part) + planes[np.minimum(lower + 1, old - 1)] * part

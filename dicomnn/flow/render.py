@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dicomnn.dicom.display import Facts, Window, shown
+from dicomnn.dicom.mark import marked
 from dicomnn.dicom.scaling import fitted, scaled
 from dicomnn.errors import IdentifierInvalid
 from dicomnn.flow.frames import Frames, Image, tag_of
-from dicomnn.flow.metadata import Metadata
+from dicomnn.flow.metadata import Metadata, values_of
 
 if TYPE_CHECKING:
     from dicomnn.archive.index import Instance
 
 JPEG, PNG = "image/jpeg", "image/png"
-LARGEST_SIDE = 16384
-LARGEST_AREA = 64 << 20
+LARGEST_SIDE = 8192
+LOSSY = "00282110"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Rendering:
         return self._frames.cache.once(key, lambda: self._encoded(instance, number, wanted))
 
     def shown(self, instance: Instance, number: int, wanted: Picture) -> np.ndarray:
-        """The same as (rows, columns[, 3]) of uint8."""
+        """The same as (rows, columns[, 3]) of uint8; what was compressed with loss says so in a corner."""
         image = self._frames.image(instance)
         box = _box(image, wanted.viewport)
         facts = Facts(image.pixel, image.photometric_interpretation, image.planar_configuration,
@@ -81,7 +82,8 @@ class Rendering:
             raw, image = self._frames.native(instance, number)
             whole = shown(raw, (rows, columns), facts, number - 1, wanted.window)
             picture = whole[top:top + height, left:left + width]
-        return _placed(picture, wanted.viewport)
+        picture = _placed(picture, wanted.viewport)
+        return marked(picture) if "01" in values_of(facts.attributes, LOSSY) else picture
 
     def _encoded(self, instance: Instance, number: int, wanted: Picture) -> bytes:
         import imagecodecs
@@ -114,6 +116,6 @@ def _placed(picture: np.ndarray, viewport: Viewport | None) -> np.ndarray:
     if (viewport.down or 0) < 0:
         picture = picture[::-1]
     sides = (viewport.width, viewport.height)
-    if min(sides) < 1 or max(sides) > LARGEST_SIDE or sides[0] * sides[1] > LARGEST_AREA:
+    if min(sides) < 1 or max(sides) > LARGEST_SIDE:
         raise IdentifierInvalid(f"a viewport has 1 to {LARGEST_SIDE} pixels a side")
     return scaled(picture, *fitted(picture.shape[0], picture.shape[1], viewport.height, viewport.width))

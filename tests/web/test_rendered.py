@@ -145,6 +145,16 @@ def test_a_palette_is_looked_up(empty: Web) -> None:
     assert picture.shape == (8, 8, 3) and np.array_equal(picture[..., 0], 255 - values)
 
 
+def test_a_picture_of_a_lossy_image_says_so(empty: Web) -> None:
+    data = np.full((64, 96), 100, np.uint8).tobytes()
+    more = {"WindowCenter": 100, "WindowWidth": 200}
+    path = one(empty, **base(64, 96, 8, data, LossyImageCompression="01", **more))
+    picture = png(empty, path)
+    assert set(np.unique(picture[-11:, -33:])) == {0, 255} and len(np.unique(picture[:-11])) == 1
+    assert png(empty, path.replace("rendered", "thumbnail") + "?viewport=40,40").max() < 255
+    assert len(np.unique(png(empty, path + "?viewport=960,640")[-22:, -66:])) == 2
+
+
 def test_without_an_image_there_is_no_picture_and_it_is_said(empty: Web) -> None:
     path = one(empty, ImageComments="a report")
     answer = empty.get(path)

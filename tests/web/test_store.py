@@ -72,6 +72,15 @@ def test_bad_files_are_refused_one_by_one_and_the_rest_is_kept(empty: Web) -> No
     assert nothing.status_code == 409 and not items(nothing, STORED)
 
 
+def test_many_files_are_told_in_their_order_and_doubles_are_stored_once(empty: Web) -> None:
+    files = [part10(image(number % 40 + 1)) for number in range(60)]
+    answer = post(empty, multipart([*files[:30], b"no DICOM", *files[30:]]))
+    assert answer.status_code == 202 and len(items(answer, OTHER)) == 1
+    told = [value(item, "00081155") for item in items(answer, STORED)]
+    assert told == [image(number % 40 + 1).instance for number in range(60)]
+    assert len(empty.found("/instances")) == 40
+
+
 def test_a_file_that_is_cut_off_is_kept_as_it_came(empty: Web) -> None:
     whole = part10(image(1))
     answer = post(empty, multipart([whole[:-100]]))

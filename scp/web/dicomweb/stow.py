@@ -5,7 +5,9 @@ The body is read once and goes straight into the store; what was durable stays, 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -30,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 SOURCE = "stow-rs"
 MOST_PARTS = 50_000
+AT_A_TIME = 8       # files of one request that are made durable side by side
 RETRIEVE_URL, REFERENCED, FAILED, OTHER = "00081190", "00081199", "00081198", "0008119A"
 CLASS, INSTANCE, WARNING, FAILURE = "00081150", "00081155", "00081196", "00081197"
 
@@ -86,14 +89,15 @@ def stored(services: Services, study: str = "") -> Response:
             return refusal(400, str(error))
     result, number = Result(), 0
     address = request.remote_addr or ""
-    with services.ingest.visit(calling_ae="", peer_address=address) as token:
+    with services.ingest.visit(peer_address=address) as token, _Finishing(services, result) as finishing:
         sender = Sender(SOURCE, "", address, token, study)
         try:
             for number, (headers, pieces) in enumerate(parts, 1):
                 if number > MOST_PARTS:
                     raise Malformed(f"more than {MOST_PARTS} files are in one request")
-                _take(services, sender, number, headers, pieces, result)
+                _take(services, sender, number, headers, pieces, finishing)
         except Malformed as error:
+            finishing.settle(0)
             if not result.stored and not result.failed and not result.nameless:
                 return refusal(400, f"The request cannot be read: {error}")
             # What came before was whole, and is kept.
@@ -103,13 +107,53 @@ def stored(services: Services, study: str = "") -> Response:
     return result.answer()
 
 
+class _Finishing:
+    """Files that were read are made durable side by side, and share the index's commits, while the next are
+    read. The links of the result are made in the thread of the request."""
+
+    def __init__(self, services: Services, result: Result) -> None:
+        self._services, self._result = services, result
+        self._pool = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="store")
+        self._waiting: deque[tuple[int, FileIn, Future[Outcome]]] = deque()
+
+    def add(self, number: int, file: FileIn) -> None:
+        self._waiting.append((number, file, self._pool.submit(file.finish)))
+        self.settle(2 * AT_A_TIME)
+
+    def refused(self, number: int, file: FileIn, error: Exception) -> None:
+        file.abort()
+        self.settle(0)              # what came before is told before
+        _refused(file, number, error, self._result)
+
+    def settle(self, left: int) -> None:
+        """Tell what became of the oldest, until so many are left."""
+        while len(self._waiting) > left:
+            number, file, future = self._waiting.popleft()
+            try:
+                outcome = future.result()
+            except Exception as error:  # noqa: BLE001 - this one fails with a reason, the others go on
+                file.abort()
+                _refused(file, number, error, self._result)
+            else:
+                _told(self._services, file, outcome, self._result)
+
+    def __enter__(self) -> _Finishing:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            self.settle(0)
+        finally:
+            self._pool.shutdown(wait=True)
+
+
 def _pieces() -> Iterator[bytes]:
     while piece := request.stream.read(PIECE):
         yield piece
 
 
 def _take(services: Services, sender: Sender, number: int, headers: dict[str, str], pieces: Iterator[bytes],
-          result: Result) -> None:
+          finishing: _Finishing) -> None:
     """One part. Raises Malformed where the body breaks off within it."""
     file = FileIn(services.ingest, sender)
     try:
@@ -118,15 +162,13 @@ def _take(services: Services, sender: Sender, number: int, headers: dict[str, st
             raise NotDicom(f"the part is of type {kind[:80]}")
         for piece in pieces:
             file.write(piece)
-        outcome = file.finish()
     except Malformed:
         file.abort()
         raise
     except Exception as error:  # noqa: BLE001 - this one fails with a reason, the others go on
-        file.abort()
-        _refused(file, number, error, result)
-        return
-    _told(services, file, outcome, result)
+        finishing.refused(number, file, error)
+    else:
+        finishing.add(number, file)
 
 
 def _told(services: Services, file: FileIn, outcome: Outcome, result: Result) -> None:

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 
 from dicomnn.dicom.display import Window
 from dicomnn.errors import IdentifierInvalid
-from dicomnn.flow.render import JPEG, PNG, Picture, Viewport
+from dicomnn.flow.render import JPEG, LARGEST_SIDE, PNG, Picture, Viewport
 from scp.web.dicomweb.accept import Choice
 from scp.web.dicomweb.answers import NotAcceptable
 from scp.web.dicomweb.media import DICOM
@@ -56,7 +56,7 @@ def _picture(arguments: Mapping[str, str], kind: str) -> Picture:
         window = Window(values[0], values[1])
     viewport = None
     if "rows" in arguments or "columns" in arguments:
-        far = 1 << 14
+        far = LARGEST_SIDE
         viewport = Viewport(_whole(arguments, "columns", far), _whole(arguments, "rows", far))
     return Picture(kind, window, viewport, quality_of(arguments, "imageQuality"))
 
