@@ -8,6 +8,7 @@
 #                   the pages in Chromium (Debian: dcmtk dicom3tools orthanc orthanc-dicomweb chromium)
 #   make ohif       fetch the built OHIF viewer from npm into build/ohif, for `make peers` (Debian: npm)
 #   make slow       the long tests
+#   make load       a node under mixed load for ten minutes: SECONDS_OF_LOAD=600 OUT=...
 #   make bench      ours beside JPEG-LS, JPEG XL, JPEG 2000 and HTJ2K: FOLDER=... OUT=... BENCH='--most 2'
 #   make screenshots  every page at 1280 and 1920 pixels into build/screenshots, two of them into docs/ (chromium)
 #   make bench-web  our DICOMweb beside Orthanc's: BENCH='--rounds 3'
@@ -19,7 +20,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -e -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := install
-.PHONY: install demo bench bench-web test lint types layers unit peers ohif screenshots slow wheel-test clean
+.PHONY: install demo bench bench-web load test lint types layers unit peers ohif screenshots slow wheel-test clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,6 +30,7 @@ KEEP ?=
 FOLDER ?= sample_data
 OUT ?= runs/bench
 BENCH ?=
+SECONDS_OF_LOAD ?= 600
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -q
 
@@ -74,6 +76,9 @@ bench: $(VENV)/compiled $(VENV)/installed-bench
 
 bench-web: $(VENV)/compiled
 	@$(BIN)/python -m benchmarks.web $(BENCH)
+
+load: $(VENV)/compiled
+	@$(BIN)/python -m benchmarks.mixed_load --seconds $(SECONDS_OF_LOAD) --json $(OUT)/load.json
 
 # ---------------------------------------------------------------- tests
 lint: $(VENV)/installed-test

@@ -178,6 +178,19 @@ class LogSection:
 
 
 @dataclass(frozen=True)
+class MetricsSection:
+    """[metrics] a small HTTP listener of its own: /metrics for Prometheus, /healthz, /readyz. No patient
+    data."""
+
+    enabled: bool = False
+    """Listen."""
+    bind: str = "127.0.0.1"
+    """Address to listen on; it answers everybody who reaches it."""
+    port: int = 11180
+    """TCP port; 0 takes a free one (`dicomnn status` shows it)."""
+
+
+@dataclass(frozen=True)
 class PeerRule:
     """[[peers]] an allowed caller. Without any, everybody who reaches the listener is served."""
 
@@ -206,6 +219,40 @@ class DestinationRule:
 
 
 @dataclass(frozen=True)
+class ForwardRule:
+    """[[forward]] which studies are sent on, and where to. A study is sent as a whole when one of its
+    instances fits; every rule that fits counts. Empty: any."""
+
+    to: tuple[str, ...] = ()
+    """AE titles of [[destinations]]."""
+    modality: str = ""
+    """Modality (0008,0060)."""
+    ae_title: str = ""
+    """Calling AE title of whoever sent it to us."""
+    description: str = ""
+    """Study Description (0008,1030), in upper or lower case; * stands for anything, ? for one character."""
+
+
+@dataclass(frozen=True)
+class ForwardingSection:
+    """[forwarding] how studies are sent on."""
+
+    quiet_seconds: float = 30.0
+    """A study is sent on when no association that touched it is open and nothing new came for this long."""
+    first_pause_seconds: float = 10.0
+    """After a failure; doubled with each further one, give or take a quarter."""
+    longest_pause_seconds: float = 600.0
+    """The longest such pause."""
+    attempts: int = 10
+    """What a destination refused so often, while it takes others, waits for a person; it is not dropped."""
+    deadline_hours: float = 24.0
+    """What was not delivered after this time is overdue: an error in the log, `dicomnn status` and the
+    metrics. It is tried on."""
+    at_once: int = 32
+    """Instances over one association."""
+
+
+@dataclass(frozen=True)
 class Config:
     archive: ArchiveSection = field(default_factory=ArchiveSection)
     node: NodeSection = field(default_factory=NodeSection)
@@ -215,10 +262,13 @@ class Config:
     coding: CodingSection = field(default_factory=CodingSection)
     recode: RecodeSection = field(default_factory=RecodeSection)
     study: StudySection = field(default_factory=StudySection)
+    metrics: MetricsSection = field(default_factory=MetricsSection)
     log: LogSection = field(default_factory=LogSection)
     rules: tuple[Rule, ...] = ()
     peers: tuple[PeerRule, ...] = ()
     destinations: tuple[DestinationRule, ...] = ()
+    forward: tuple[ForwardRule, ...] = ()
+    forwarding: ForwardingSection = field(default_factory=ForwardingSection)
 
     @property
     def folder(self) -> Path:
@@ -236,7 +286,8 @@ class Config:
         return check(dataclasses.replace(self, **{section: changed}))
 
 
-_LISTS: dict[str, type] = {"rules": Rule, "peers": PeerRule, "destinations": DestinationRule}
+_LISTS: dict[str, type] = {"rules": Rule, "peers": PeerRule, "destinations": DestinationRule,
+                           "forward": ForwardRule}
 
 
 # ------------------------------------------------------------------ reading
@@ -294,6 +345,10 @@ def _section(kind: type, content: Any, where: str) -> Any:
 
 
 def _typed(value: Any, hint: Any, where: str) -> Any:
+    if hint == tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ConfigurationError(f"{where} must be a list of texts, not {value!r}")
+        return tuple(value)
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if bool in kinds and isinstance(value, bool):
         return value

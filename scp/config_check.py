@@ -34,6 +34,8 @@ def check(config: Config) -> Config:
     _ae_title(node.ae_title, "node.ae_title")
     if not 0 <= node.port <= 65535:
         raise ConfigurationError(f"'node.port' must be 0 to 65535, not {node.port}")
+    if not 0 <= config.metrics.port <= 65535:
+        raise ConfigurationError(f"'metrics.port' must be 0 to 65535, not {config.metrics.port}")
     if not 4096 <= node.max_pdu <= 1048576:
         raise ConfigurationError("'node.max_pdu' must be 4096 to 1048576 bytes (0 would be unlimited)")
     for name in ("max_associations", "max_associations_per_peer"):
@@ -64,6 +66,7 @@ def check(config: Config) -> Config:
             except ValueError as error:
                 raise ConfigurationError(f"'address' in [[peers]]: {error}") from error
     _check_destinations(config.destinations)
+    _check_forward(config)
     if not config.peers and not node.accept_any_peer and not _is_loopback(node.bind):
         raise ConfigurationError(
             f"listening on {node.bind} without a list of peers would let anybody store and read",
@@ -107,6 +110,25 @@ def _check_destinations(destinations: tuple[DestinationRule, ...]) -> None:
         if not 0 < rule.port <= 65535:
             raise ConfigurationError(f"'port' in [[destinations]] must be 1 to 65535, not {rule.port}")
         _one_of(rule.compress, COMPRESS, "compress in [[destinations]]")
+
+
+def _check_forward(config: Config) -> None:
+    known = {rule.ae_title for rule in config.destinations}
+    for rule in config.forward:
+        if not rule.to:
+            raise ConfigurationError("'to' in [[forward]] must name at least one of [[destinations]]")
+        for name in rule.to:
+            if name not in known:
+                raise ConfigurationError(f"'{name}' in [[forward]] is none of [[destinations]]")
+            if name == config.node.ae_title:
+                raise ConfigurationError(f"[[forward]] to '{name}' would send to this node itself")
+    section = config.forwarding
+    for key in ("quiet_seconds", "first_pause_seconds", "longest_pause_seconds", "deadline_hours"):
+        if getattr(section, key) <= 0:
+            raise ConfigurationError(f"'forwarding.{key}' must be more than 0")
+    for key in ("attempts", "at_once"):
+        if getattr(section, key) < 1:
+            raise ConfigurationError(f"'forwarding.{key}' must be at least 1")
 
 
 def _ae_title(value: str, key: str) -> None:

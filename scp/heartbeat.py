@@ -35,4 +35,5 @@ def read(folder: Path) -> dict[str, Any] | None:
         os.kill(int(beat["pid"]), 0)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return {key: beat.get(key) for key in ("pid", "address", "web", "started_at", "workers", "associations")}
+    told = ("pid", "address", "web", "started_at", "workers", "associations", "metrics")
+    return {key: beat.get(key) for key in told}

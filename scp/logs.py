@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -44,6 +45,7 @@ def configure(level: str = "info", json: bool = False, **bound: Any) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(name)s %(message)s", force=True)
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="pydicom")      # they quote the values of data sets
     structlog.contextvars.clear_contextvars()
     constant = dict(bound)
 

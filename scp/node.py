@@ -16,6 +16,7 @@ from pynetdicom.presentation import PresentationContext
 from dicomnn.dicom.syntaxes import COMPRESSIONS
 from dicomnn.errors import ConfigurationError, DicomnnError
 from dicomnn.flow.accounts import Accounts
+from dicomnn.flow.forward import Rule
 from dicomnn.flow.ingest import Arrival, Ingest, Policy, ProfileRule
 from dicomnn.flow.lift import NightRule
 from dicomnn.flow.opening import Archive, Place, open_archive
@@ -29,11 +30,15 @@ from scp.dimse.accept import Limits, NodeAssociation, NodeServer, Peer, Service,
 from scp.dimse.contexts import VERIFICATION
 from scp.dimse.destination import Destination
 from scp.dimse.find import ONLINE, Find, serve_find
+from scp.dimse.forward import Manner
 from scp.dimse.get import serve_get
 from scp.dimse.move import Mover, serve_move
 from scp.dimse.store import open_arrival, serve_store
 from scp.dimse.stream import StoreRequest
+from scp.forwarder import ForwarderSettings
+from scp.health import Health, HealthServer
 from scp.pool import WorkerPool, WorkerSettings
+from scp.tally import Tally
 from scp.web.factory import create_app
 from scp.web.guard import is_loopback
 from scp.web.server import WebServer
@@ -46,6 +51,7 @@ HOUSEKEEPING_SECONDS = 0.5
 DRAIN_SECONDS = 5.0
 REDESCRIBE_PAUSE = 30.0
 REMEMBER_SECONDS = 60.0
+STALLED_SECONDS = 60.0          # without a round of housekeeping
 
 
 def place_of(config: Config) -> Place:
@@ -76,6 +82,7 @@ def policy_of(config: Config) -> Policy:
         conflict_status=config.storage.conflict_status,
         keep_mismatched=config.storage.on_identity_mismatch == "keep",
         minimum_free_bytes=config.storage.minimum_free_bytes,
+        forward=bool(config.forward),
     )
 
 
@@ -92,6 +99,29 @@ def _syntaxes(compress: str) -> tuple[str, ...]:
     return (COMPRESSIONS[compress],) if compress else ()
 
 
+def destinations_of(config: Config) -> tuple[Destination, ...]:
+    """Where C-MOVE and rules may send."""
+    return tuple(Destination(d.ae_title, d.host, d.port, _syntaxes(d.compress)) for d in config.destinations)
+
+
+def limits_of(config: Config) -> Limits:
+    """What a peer may ask of the node, and how long the node waits for one."""
+    node = config.node
+    return Limits(node.max_pdu, node.max_associations, node.max_associations_per_peer, node.acse_timeout,
+                  node.dimse_timeout, node.network_timeout)
+
+
+def forwarder_settings(config: Config) -> ForwarderSettings:
+    """What the node tells its forwarder."""
+    said = config.forwarding
+    rules = tuple(Rule(f"rule {number}", rule.to, rule.modality, rule.ae_title, rule.description)
+                  for number, rule in enumerate(config.forward, 1))
+    manner = Manner(config.node.ae_title, limits_of(config), said.first_pause_seconds,
+                    said.longest_pause_seconds, said.attempts, said.at_once)
+    return ForwarderSettings(place_of(config), destinations_of(config), rules, manner, said.quiet_seconds,
+                             said.deadline_hours * 3600.0, config.log.level, config.log.json)
+
+
 class Node:
     """One running node. `start` returns when peers can connect; `stop` when all is at rest."""
 
@@ -103,9 +133,13 @@ class Node:
         self._stopping = threading.Event()
         self._started = 0.0
         self._token_lock = threading.Lock()
+        self._beaten = 0.0
+        self.tally = Tally()
+        self._health: HealthServer | None = None
         self.workers: WorkerPool | None = None
         self.web: WebServer | None = None
         self.services: Services | None = None
+        self.forwarder: WorkerPool | None = None
 
     # ------------------------------------------------------------------ life
     def start(self) -> None:
@@ -125,24 +159,27 @@ class Node:
             self.archive.index.forget_associations(self._owner)
             self._ingest = Ingest(self.archive, policy_of(self.config), self._owner)
             self._retrieval = Retrieval(self.archive)
-            self._mover = Mover(self._retrieval, self.config.node.ae_title, self._limits, {
-                d.ae_title: Destination(d.ae_title, d.host, d.port, _syntaxes(d.compress))
-                for d in self.config.destinations})
+            self._mover = Mover(self._retrieval, self.config.node.ae_title, limits_of(self.config),
+                                {d.ae_title: d for d in destinations_of(self.config)})
             query = self.config.query
             search = Search(self.archive, query.max_answers, tell_coded=query.coded_availability != ONLINE)
             self._find = Find(search, self.config.node.ae_title, query.coded_availability)
             if self.config.web.port >= 0:
                 self.web = self._web(search)
+            self._watch_health()
             self._listen()
         except BaseException:
+            if self._health is not None:
+                self._health.close()
             self.archive.close()
             raise
-        self._started = time.time()
+        self._started, self._beaten = time.time(), time.monotonic()
         if self.config.worker_count:
             self.workers = WorkerPool(worker_settings(self.config), self.config.worker_count)
             self.workers.start()
         if self.web is not None:
             self.web.start()
+        self._start_forwarder()
         self._spawn(self._housekeeping, "housekeeping")
         self._spawn(self._redescribe, "redescribe")
         log.info("started", address=self.address, web=self.web_address or None,
@@ -174,11 +211,11 @@ class Node:
         ae.network_timeout = node.network_timeout
         ae.add_supported_context(VERIFICATION)
         service = Service(
-            limits=self._limits,
+            limits=limits_of(self.config),
             peers=tuple(Peer(p.ae_title, p.address or None, _syntaxes(p.compress))
                         for p in self.config.peers) or (Peer(),),
             open_sink=self._open_sink, serve=self._serve,
-            closed=self._association_closed)
+            closed=self._association_closed, tally=self.tally)
         try:
             server = NodeServer(ae, (node.bind, node.port), node.ae_title, ae.supported_contexts,
                                                request_handler=request_handler(service))
@@ -190,16 +227,43 @@ class Node:
         self._ae, self._server = ae, server
         self._spawn(lambda: server.serve_forever(0.2), "listener")
 
+    def _watch_health(self) -> None:
+        """Metrics and health, if they are wanted; prometheus_client is loaded only then."""
+        section = self.config.metrics
+        if section.enabled:
+            from scp.metrics import exposition
+
+            self._health = HealthServer((section.bind, section.port), exposition(self), self.health)
+            self._spawn(self._health.serve, "health")
+
+    def health(self) -> Health:
+        """How it is just now."""
+        free = self.archive.store.free_bytes()
+        listening = any(thread.name == "listener" and thread.is_alive() for thread in self._threads)
+        checks = {
+            "listener": listening and not self._stopping.is_set(),
+            "index": self._answers(),
+            "space": free is None or free >= self.config.storage.minimum_free_bytes,
+            "workers": self.workers is None or bool(self.workers.pids),
+            "forwarder": self.forwarder is None or bool(self.forwarder.pids)}
+        return Health(alive=time.monotonic() - self._beaten < STALLED_SECONDS, checks=checks)
+
+    def _answers(self) -> bool:
+        try:
+            self.archive.index.stable_studies(0.0, 1)
+        except DicomnnError:
+            return False
+        return True
+
+    @property
+    def associations(self) -> int:
+        """Open ones."""
+        return len(self._ae.active_associations) if self._server is not None else 0
+
     def _spawn(self, target: Any, name: str) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
-
-    @property
-    def _limits(self) -> Limits:
-        node = self.config.node
-        return Limits(node.max_pdu, node.max_associations, node.max_associations_per_peer, node.acse_timeout,
-                      node.dimse_timeout, node.network_timeout)
 
     @property
     def port(self) -> int:
@@ -233,8 +297,11 @@ class Node:
         for assoc in self._ae.active_associations:
             with contextlib.suppress(Exception):
                 assoc.abort()
-        if self.workers is not None:
-            self.workers.stop()
+        if self._health is not None:
+            self._health.close()
+        for pool in (self.workers, self.forwarder):
+            if pool is not None:
+                pool.stop()
         for thread in self._threads:
             thread.join(timeout=5.0)
         with contextlib.suppress(OSError):
@@ -287,6 +354,7 @@ class Node:
     def _housekeeping(self) -> None:
         beat = remembered = 0.0
         while not self._stopping.wait(HOUSEKEEPING_SECONDS):
+            self._beaten = time.monotonic()
             try:
                 while self.archive.release_due() and not self._stopping.is_set():
                     pass
@@ -296,8 +364,16 @@ class Node:
                 if time.monotonic() - remembered > REMEMBER_SECONDS:
                     remembered = time.monotonic()
                     self.archive.index.remember()
+                    self._start_forwarder()
             except Exception as error:  # noqa: BLE001 - tried again in a moment
                 log.error("housekeeping-failed", exc_info=error)
+
+    def _start_forwarder(self) -> None:
+        """With rules at once; without any when a person asked for something to be sent."""
+        if self.forwarder is None and self.config.destinations and not self._stopping.is_set() and (
+                self.config.forward or self.archive.index.forwarding.any_open()):
+            self.forwarder = WorkerPool(forwarder_settings(self.config), 1, "scp.forwarder")
+            self.forwarder.start()
 
     def _redescribe(self) -> None:
         """What an older version indexed is read again, once, beside everything else."""
@@ -315,4 +391,5 @@ class Node:
         """For `dicomnn status` and `dicomnn recode`."""
         heartbeat.write(self.config.folder, {
             "address": self.address, "web": self.web_address, "started_at": self._started,
-            "workers": self.config.worker_count, "associations": len(self._ae.active_associations)})
+            "workers": self.config.worker_count, "associations": self.associations,
+            "metrics": self._health.url if self._health else None})

@@ -1,4 +1,4 @@
-"""The node's side of its worker processes: start them, watch them, start them again.
+"""The node's side of its processes, workers and forwarder: start them, watch them, start them again.
 
 Workers are programs of their own (``python -m scp.worker``), not forks: a fork of a process with
 threads and open databases is not safe, and a hostile frame that crashes a decoder takes its worker
@@ -17,6 +17,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -76,11 +77,18 @@ class _Slot:
         self.next_start = 0.0
 
 
-class WorkerPool:
-    """``count`` workers, kept alive until `stop`."""
+class Settings(Protocol):
+    """What a process is told on its standard input."""
 
-    def __init__(self, settings: WorkerSettings, count: int) -> None:
-        self._settings = settings
+    def to_line(self) -> bytes: ...
+
+
+class WorkerPool:
+    """``count`` processes of the program ``module``, kept alive until `stop`."""
+
+    def __init__(self, settings: Settings, count: int, module: str = "scp.worker") -> None:
+        self._settings, self._module = settings, module
+        self._kind = module.rsplit(".", 1)[-1]
         self._slots = [_Slot(number) for number in range(1, count + 1)]
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="worker-pool", daemon=True)
@@ -101,14 +109,14 @@ class WorkerPool:
         # The worker finds the same packages as the node, installed or from the checkout.
         top = str(Path(__file__).resolve().parent.parent)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (top, environment.get("PYTHONPATH"))))
-        process = subprocess.Popen([sys.executable, "-m", "scp.worker", str(slot.number)],
+        process = subprocess.Popen([sys.executable, "-m", self._module, str(slot.number)],
                                    stdin=subprocess.PIPE, env=environment)
         slot.process, slot.started = process, time.monotonic()
         assert process.stdin is not None
         with contextlib.suppress(OSError):
             process.stdin.write(self._settings.to_line())
             process.stdin.flush()
-        log.info("worker-started", worker=slot.number, pid=process.pid)
+        log.info(f"{self._kind}-started", worker=slot.number, pid=process.pid)
 
     def _watch(self) -> None:
         while not self._stopping.wait(WATCH_SECONDS):
@@ -116,7 +124,7 @@ class WorkerPool:
                 try:
                     self._look_at(slot)
                 except Exception as error:  # noqa: BLE001 - tried again in a moment
-                    log.error("worker-not-started", worker=slot.number, exc_info=error)
+                    log.error(f"{self._kind}-not-started", worker=slot.number, exc_info=error)
 
     def _look_at(self, slot: _Slot) -> None:
         now = time.monotonic()
@@ -127,7 +135,7 @@ class WorkerPool:
             lived = now - slot.started
             slot.pause = FIRST_PAUSE if lived > HEALTHY_SECONDS else min(slot.pause * 2, LONGEST_PAUSE)
             slot.next_start = now + slot.pause
-            log.warning("worker-ended", worker=slot.number, pid=slot.process.pid, code=code,
+            log.warning(f"{self._kind}-ended", worker=slot.number, pid=slot.process.pid, code=code,
                         again_in=round(slot.pause, 1))
             _close_pipe(slot.process)
             slot.process = None

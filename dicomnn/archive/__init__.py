@@ -4,6 +4,7 @@ Knows no codec and no DICOM. The front door is `open_archive`; ``docs/archive.md
 """
 
 from dicomnn.archive.archive import Archive, open_archive
+from dicomnn.archive.forwarding import Delivery, Failure, Forwarding, Leg, Queue, Which
 from dicomnn.archive.index import (
     Conflict,
     Index,
@@ -22,7 +23,7 @@ from dicomnn.archive.states import Event, State
 from dicomnn.archive.store import Entry, Incoming, Store, open_store
 
 __all__ = [
-    "Archive", "Conflict", "Entry", "Event", "Incoming", "Index", "Instance", "Lift", "Receipt", "Received",
-    "Release", "State", "Status", "Store", "Study", "Tried", "Work", "open_archive", "open_index",
-    "open_store",
+    "Archive", "Conflict", "Delivery", "Entry", "Event", "Failure", "Forwarding", "Incoming", "Index",
+    "Instance", "Leg", "Lift", "Queue", "Receipt", "Received", "Release", "State", "Status", "Store", "Study",
+    "Tried", "Which", "Work", "open_archive", "open_index", "open_store",
 ]

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from dicomnn.archive.forwarding import Forwarding
 from dicomnn.archive.records import (
     Conflict,
     Disputed,
@@ -51,6 +52,7 @@ class Index(ABC):
     """See the module's first lines."""
 
     url: str
+    forwarding: Forwarding
 
     @property
     @abstractmethod

@@ -42,6 +42,7 @@ class Received:
     peer_address: str = ""
     association: str | None = None
     received_at: float | None = None       # None: now
+    forward: bool = False                  # rules of forwarding are to look at it (``forwarding.py``)
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,7 @@ def gather(archive: Archive, folder: Path, rule: RecodeSection) -> dict[str, Any
     recode_below: coded instances that the nightly rule will lift, None without a rule.
     """
     from dicomnn.archive import State
+    from dicomnn.cli import forward
     from scp import heartbeat
 
     status = archive.status()
@@ -108,7 +109,8 @@ def gather(archive: Archive, folder: Path, rule: RecodeSection) -> dict[str, Any
         "ratio": _ratio(status.bytes_received, stored), "bytes_archive": stored,
         "recode_asked": status.recode_asked, "recode_saved": status.recode_saved,
         "recode_below": _below(archive, status, rule),
-        "failed": problems, "node": heartbeat.read(folder),
+        "failed": problems, "forward": forward.queues(archive.index.forwarding),
+        "node": heartbeat.read(folder),
     }
 
 
@@ -140,6 +142,8 @@ def _ratio(before: int, after: int) -> float | None:
 
 def text(facts: dict[str, Any]) -> str:
     """The same for people."""
+    from dicomnn.cli import forward
+
     status, node, rate = facts, facts["node"], facts["rate"]
     running = f"{node['address']}, {node['workers']} workers" if node else "not running"
     lines = [
@@ -163,6 +167,7 @@ def text(facts: dict[str, Any]) -> str:
     lines.append(f"failures    {given_up} given up, {facts['retrying']} to be tried again")
     lines += [f"            {count:>7} {code}" for code, count in facts["failures"].items()]
     lines += [f"            {p['sop_instance_uid']}: {p['detail']}" for p in facts["failed"]]
+    lines += forward.text(facts["forward"])
     lines += [f"conflict    {_CONFLICTS[found['kind']].format(found['uid'])}: {', '.join(found['named'])}"
               for found in facts.get("conflict_list", ())]
     return "\n".join(lines)

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from .lanes import leading_parts
-from .network_lanes import bend_own, make_dense, make_hidden
+from .network_lanes import bend_own, log_inputs, make_dense, make_hidden
 
 INPUTS = 64
 OWN_INPUTS = 48
@@ -54,19 +54,14 @@ def log2_q8(value, log_table):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def local_scale(errors, at, stride):
+def local_scale(sizes, at, stride):
     """Expected absolute error in 1/64: 0.65 * weighted mean of eight causal ones + 0.08."""
+    north = at - stride
     total = (
-        4 * (abs(errors[at - 1]) + abs(errors[at - stride]))
-        + 2
-        * (
-            abs(errors[at - stride - 1])
-            + abs(errors[at - stride + 1])
-            + abs(errors[at - 2])
-            + abs(errors[at - 2 * stride])
-        )
-        + abs(errors[at - stride - 2])
-        + abs(errors[at - stride + 2])
+        4 * (sizes[at - 1] + sizes[north])
+        + 2 * (sizes[north - 1] + sizes[north + 1] + sizes[at - 2] + sizes[north - stride])
+        + sizes[north - 2]
+        + sizes[north + 2]
     )
     return np.int64(((total * 37) >> 10) + 5)
 
@@ -112,12 +107,6 @@ def bend(differences, count, scale, inputs, first):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pair_of(low, high):
-    """Two neighbouring int16 inputs as the int32 that the network reads."""
-    return np.int32((np.int64(low) & 0xFFFF) | (np.int64(high) << 16))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def log_input(value, log_scale, log_table):
     """log2 of a value against the local scale, in 1/16, within -127..127."""
     return min(max((log2_q8(value, log_table) - log_scale) >> 4, -127), 127)
@@ -127,6 +116,7 @@ def log_input(value, log_scale, log_table):
 def fill_inputs(
     padded,
     errors,
+    sizes,
     at,
     stride,
     known,
@@ -141,12 +131,11 @@ def fill_inputs(
     offsets,
     log_table,
     inputs,
-    pairs,
 ):
-    """The 48 own inputs of a pixel into ``inputs`` (int16), in the kernels' ORDER; ``pairs``: its int32 view.
+    """The 48 own inputs of a pixel into ``inputs`` (int16), in the kernels' ORDER; returns log2 of the scale.
 
-    ``at``: index of the pixel in the flat padded buffers; ``known``: pixels before this one;
-    ``predictions``, ``recent``: int64 (5,), zero beyond ``count``.
+    ``at``: index of the pixel in the flat padded buffers; ``sizes``: absolute ``errors``; ``known``: pixels
+    before this one; ``predictions``, ``recent``: int64 (5,), zero beyond ``count``.
     """
     lowest = highest = predictions[0]
     for p in range(1, count):
@@ -167,42 +156,44 @@ def fill_inputs(
         scale,
         inputs,
     )
-    log_scale = log2_q8(scale, log_table)
-    # Above eight values per scale the cut into whole values no longer matters: say no more than that.
-    loudness = max(min((log_scale - 2304) >> 4, 0), -127)
-    pairs[16] = pair_of(loudness, log_input(16 * activity // 10 + 16, log_scale, log_table))
-    west, north = abs(errors[at - 1]), abs(errors[at - stride])
+    north = at - stride
+    near = sizes[at - 1] + sizes[north]
     wide = np.int64(0)
     for d in range(-3, 4):
-        wide += abs(errors[at - stride + d])
+        wide += sizes[north + d]
     for d in range(-2, 3):
-        wide += abs(errors[at - 2 * stride + d])
-    pairs[17] = pair_of(
-        log_input((west + north) // 2 + 4, log_scale, log_table),
-        log_input(wide // 12 + 4, log_scale, log_table),
-    )
-    pairs[18] = pair_of(log_input(highest - lowest + 4, log_scale, log_table), ((blend & 63) - 32) * 3)
+        wide += sizes[north - stride + d]
     same = np.int64(0)
     for k in range(1, 10):
         same += values[k] == values[0]
-    n, w, nw = padded[at - stride], padded[at - 1], padded[at - stride - 1]
-    across = abs(w - nw) + abs(n - padded[at - 2 * stride])
+    n, w, nw = padded[north], padded[at - 1], padded[north - 1]
+    across = abs(w - nw) + abs(n - padded[north - stride])
     along = abs(n - nw) + abs(w - padded[at - 2])
-    pairs[19] = pair_of(same * 12, log_input(32 * across + 4, log_scale, log_table))
-    largest = max(west, north)
+    largest = max(sizes[at - 1], sizes[north])
     for k in range(2, 6):
-        largest = max(largest, abs(errors[at + offsets[k]]))
-    pairs[20] = pair_of(
-        log_input(32 * along + 4, log_scale, log_table), log_input(largest + 4, log_scale, log_table)
+        largest = max(largest, sizes[at + offsets[k]])
+    log_scale = log2_q8(scale, log_table)
+    log_inputs(
+        log_scale,
+        16 * activity // 10 + 16,
+        near // 2 + 4,
+        wide // 12 + 4,
+        highest - lowest + 4,
+        ((blend & 63) - 32) * 3,
+        same * 12,
+        32 * across + 4,
+        32 * along + 4,
+        largest + 4,
+        (recent[0] >> 3) + 4,
+        (recent[1] >> 3) + 4,
+        (recent[2] >> 3) + 4,
+        (recent[3] >> 3) + 4,
+        (recent[4] >> 3) + 4,
+        count,
+        known + 1,
+        inputs,
     )
-    first = log_input((recent[0] >> 3) + 4, log_scale, log_table)
-    second = log_input((recent[1] >> 3) + 4, log_scale, log_table) if count > 1 else -127
-    third = log_input((recent[2] >> 3) + 4, log_scale, log_table) if count > 2 else -127
-    fourth = log_input((recent[3] >> 3) + 4, log_scale, log_table) if count > 3 else -127
-    fifth = log_input((recent[4] >> 3) + 4, log_scale, log_table) if count > 4 else -127
-    pairs[21] = pair_of(first, second)
-    pairs[22] = pair_of(third, fourth)
-    pairs[23] = pair_of(fifth, min(log2_q8(known + 1, log_table) >> 5, 127))
+    return log_scale
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -42,7 +42,7 @@ class Features(NamedTuple):
 NO_STREAM = Stream(
     np.zeros(1, np.uint32), np.zeros(1, np.int64), np.zeros(0, np.uint16), np.zeros(3, np.int64)
 )
-NO_STARTS = np.zeros(256, dtype=np.uint16)
+NO_STARTS, NO_SLOPES = np.zeros(256, dtype=np.uint16), np.zeros(256, dtype=np.int16)
 NO_WEIGHTS = (
     np.zeros(1, np.int16),
     np.zeros(1, np.int32),
@@ -81,6 +81,7 @@ def extract(
         table,
         log_table,
         NO_STARTS,
+        NO_SLOPES,
         *NO_WEIGHTS,
         workspace(h, w, table, reference),
         NO_STREAM,

@@ -32,7 +32,8 @@ from .causal import (
     WIDTH_2,
 )
 from .network_lanes import interleaved
-from .tables import FRACTIONS, SCALE_CLASSES, SYMBOLS, TAIL_CLASSES, TOTAL
+from .pixel_tables import slopes_of, starts_of
+from .tables import FRACTIONS, SCALE_CLASSES, SYMBOLS, TAIL_CLASSES, TOTAL, log_table
 
 MAGIC = b"DNNMODEL"
 VERSION = 2
@@ -95,8 +96,8 @@ class Model:
     """Integer networks and tables of one released model; immutable after loading.
 
     Attributes: ``id`` (hex), ``about`` (dict), ``data`` (the file), ``arrays`` (as in the file) and the
-    forms that the kernels take: ``log`` int64 (256,); ``starts`` uint16, flat, the first slot of every symbol
-    of every pixel table; ``code_cdfs`` int64 (16, 8); ``causal``, the layers as `weights_for` completes them.
+    forms that the kernels take: ``log`` int64 (256,); ``starts`` and ``slopes``, from `pixel_tables`;
+    ``code_cdfs`` int64 (16, 8); ``causal``, the layers as `weights_for` completes them.
     """
 
     def __init__(self, data: bytes, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
@@ -105,8 +106,8 @@ class Model:
         self.about = about
         self.arrays = arrays
         self.log = arrays["log"].astype(np.int64)
-        ends = np.cumsum(arrays["frequencies"], axis=-1, dtype=np.int64)
-        self.starts = (ends - arrays["frequencies"]).astype(np.uint16).ravel()
+        self.starts = starts_of(arrays["frequencies"])
+        self.slopes = slopes_of(arrays["frequencies"], self.log)
         self.code_cdfs = np.zeros((CODE_LENGTH, CODE_SYMBOLS + 1), dtype=np.int64)
         np.cumsum(arrays["code_frequencies"], axis=-1, dtype=np.int64, out=self.code_cdfs[:, 1:])
         third = np.zeros((WIDTH_2, PADDED_OUTPUTS), dtype=np.int64)
@@ -229,8 +230,8 @@ def _check_tables(model: Model) -> None:
         raise ModelCorrupt("a pixel table does not sum to 65536 or leaves no room for the escape")
     if (model.code_cdfs[:, -1] != TOTAL).any() or (np.diff(model.code_cdfs, axis=1) < 1).any():
         raise ModelCorrupt("a table of the tile code does not sum to 65536")
-    if model.log.min() < 0 or model.log.max() > 256:
-        raise ModelCorrupt("the logarithm table is out of range")
+    if not np.array_equal(model.log, log_table()):
+        raise ModelCorrupt("the logarithm table is not the one that the kernels know by heart")
 
 
 def check_bounds(a: Mapping[str, np.ndarray]) -> dict[str, int]:

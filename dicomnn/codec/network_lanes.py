@@ -136,9 +136,7 @@ def bend_own(  # type: ignore[no-untyped-def]
         wide, floats = vector_of(I32, LANES), vector_of(F32, LANES)
         level = splat(b, b.trunc(arguments[1], I32), LANES)
         four = ir.Constant(wide, [4] * LANES)
-        vectors = [
-            b.add(b.shl(load(b, v, i64(LANES * block), I32, LANES), four), level) for block in (0, 1)
-        ]
+        vectors = [b.add(b.shl(load(b, v, i64(LANES * block), I32, LANES), four), level) for block in (0, 1)]
         scalars = entries(b, e, arguments[3], o, 10) + [b.trunc(arguments[k], I32) for k in range(5, 11)]
         vectors += packed(b, scalars)
         quarter = ir.Constant(F32, 0.25)
@@ -151,6 +149,108 @@ def bend_own(  # type: ignore[no-untyped-def]
             bent = b.fmul(most, b.fdiv(t, b.fadd(one, b.call(size, [t]))))
             whole = b.trunc(b.fptosi(bent, wide), vector_of(I16, LANES))
             store(b, whole, out, i64(LANES * block))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+LOG_SERIES = (5.5393e-1, 4.40219e-1, -2.76887e-3, 6.6158e-6, -1.36319e-8, 1.48729e-11)
+"""log2(1 + m / 256) in 1/256, rounded, less m, is the whole part of this polynomial in m for m in 0..255."""
+
+
+def _log2_q8(b: Any, vector: Any) -> Any:
+    """`causal.log2_q8` of eight int32 in 1..2^24 at once: there float32 is exact, and has the leading bit as
+    its exponent and the eight bits after it on top of its fraction."""
+    wide, floats = vector.type, vector_of(F32, LANES)
+
+    def whole(value: int) -> ir.Constant:
+        return ir.Constant(wide, [value] * LANES)
+
+    bits = b.lshr(b.bitcast(b.sitofp(vector, floats), wide), whole(15))
+    m = b.sitofp(b.and_(bits, whole(255)), floats)
+    terms = [ir.Constant(floats, [float(np.float32(term))] * LANES) for term in LOG_SERIES]
+    more = terms[-1]
+    for term in terms[-2::-1]:
+        more = b.fadd(b.fmul(more, m), term)
+    return b.add(b.sub(bits, whole(127 << 8)), b.fptosi(more, wide))
+
+
+@intrinsic
+def log_inputs(  # type: ignore[no-untyped-def]
+    typing,
+    log_scale,
+    activity,
+    near,
+    wide,
+    apart,
+    phase,
+    same,
+    across,
+    along,
+    largest,
+    first,
+    second,
+    third,
+    fourth,
+    fifth,
+    count,
+    known,
+    inputs,
+):
+    """inputs[32..47]: logarithms of the activity and of recent errors against the local scale, in 1/16.
+
+    All int64 but ``inputs`` (int16). ``first`` to ``fifth`` are those of predictors, -127 from the
+    ``count``-th on; ``phase`` and ``same`` go in as they are; ``known`` alone stands against nothing, in 1/8.
+    """
+    i = types.int64
+    signature = types.void(*[i] * 17, inputs)
+
+    def generate(context, b, signature, arguments):  # type: ignore[no-untyped-def]
+        out = data_of(context, b, signature.args[17], arguments[17])
+        kind = vector_of(I32, LANES)
+        (
+            log_scale,
+            activity,
+            near,
+            wide,
+            apart,
+            phase,
+            same,
+            across,
+            along,
+            largest,
+            *recent,
+            count,
+            known,
+        ) = (b.trunc(argument, I32) for argument in arguments[:17])
+        one = ir.Constant(I32, 1)
+        values = packed(
+            b,
+            [one, activity, near, wide, apart, one, one, across, along, largest, *recent, known],
+        )
+        against = splat(b, log_scale, LANES)
+        lowest, highest = (ir.Constant(kind, [value] * LANES) for value in (-127, 127))
+
+        def bounded(vector: Any) -> Any:
+            vector = b.select(b.icmp_signed("<", vector, lowest), lowest, vector)
+            return b.select(b.icmp_signed(">", vector, highest), highest, vector)
+
+        def lane(number: int) -> ir.Constant:
+            return ir.Constant(I32, number)
+
+        # Above eight values per scale the cut into whole values no longer matters: say no more than that.
+        loudness = b.ashr(b.sub(log_scale, ir.Constant(I32, 2304)), ir.Constant(I32, 4))
+        loudness = b.select(b.icmp_signed("<", loudness, lane(0)), loudness, lane(0))
+        left = b.ashr(b.sub(_log2_q8(b, values[0]), against), ir.Constant(kind, [4] * LANES))
+        left = b.insert_element(left, loudness, lane(0))
+        left = b.insert_element(bounded(left), phase, lane(5))
+        left = b.insert_element(left, same, lane(6))
+        nothing = b.insert_element(against, lane(0), lane(7))
+        right = b.ashr(b.sub(_log2_q8(b, values[1]), nothing), ir.Constant(kind, [4] * 7 + [5]))
+        number = ir.Constant(kind, [-1, -1, 0, 1, 2, 3, 4, -1])
+        right = b.select(b.icmp_signed("<", number, splat(b, count, LANES)), right, lowest)
+        for vector, at in ((left, 32), (bounded(right), 40)):
+            store(b, b.trunc(vector, vector_of(I16, LANES)), out, i64(at))
         return context.get_dummy_value()
 
     return signature, generate

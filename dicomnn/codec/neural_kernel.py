@@ -36,6 +36,7 @@ from .online import (
     scale_context,
     scale_update,
 )
+from .pixel_tables import distribution_at, find, frequency_at
 from .predictors import (
     MOST_PREDICTORS,
     OWN_WITH_REFERENCE,
@@ -51,7 +52,7 @@ from .predictors import (
     slide_window,
     solve_window,
 )
-from .rans import find, raw, take
+from .rans import raw, take
 
 ENCODE, DECODE, EXTRACT = 0, 1, 2
 EVENTS_PER_PIXEL = 4
@@ -91,6 +92,7 @@ def code_tile(
     table,
     log_table,
     starts,
+    slopes,
     w1,
     bias1,
     gain1,
@@ -105,14 +107,15 @@ def code_tile(
 ):
     """Code a tile ``pixels`` (h, w) uint16 in place: read it (ENCODE, EXTRACT) or fill it (DECODE).
 
-    With a bound the tile receives the reconstruction in either mode. ``starts``: flat uint16, first slot of
-    each symbol of each table. EXTRACT records the network's inputs and codes nothing.
+    With a bound the tile receives the reconstruction in either mode. ``starts``, ``slopes``: from
+    `pixel_tables`. EXTRACT records the network's inputs and codes nothing.
     Returns GOOD or RAN_OUT.
     """
     height, width = pixels.shape
     stride = width + 8
     peak, bound = np.int64(tile.peak), np.int64(tile.bound)
-    padded, errors, finals, misses = work.padded, work.errors, work.finals, work.misses
+    padded, errors, sizes = work.padded, work.errors, work.sizes
+    finals, misses = work.finals, work.misses
     samples, sums, columns = work.samples, work.sums, work.columns
     offsets, reference_offsets, online = work.offsets, work.reference_offsets, work.online
     reference = work.reference
@@ -138,7 +141,6 @@ def code_tile(
     since = np.zeros(MOST_PREDICTORS, dtype=np.int64)
     differences = np.zeros(12, dtype=np.int32)
     inputs = np.zeros(INPUTS, dtype=np.int16)
-    pairs = inputs.view(np.int32)
     first = np.zeros(WIDTH_1, dtype=np.int16)
     second = np.zeros(WIDTH_2, dtype=np.int16)
     outputs = np.zeros(8, dtype=np.int32)
@@ -157,6 +159,7 @@ def code_tile(
     for y in range(height):
         margins(padded, 0, y, stride, tile.start)
         margins(errors, 0, y, stride, tile.start_error)
+        margins(sizes, 0, y, stride, tile.start_error)
         for p in range(count):
             margins(misses, p * area, y, stride, tile.start_error)
             begin_row(y, width, table, p, sums, columns, samples, since)
@@ -226,10 +229,11 @@ def code_tile(
                     )
                     recent_misses[p] = error_of_predictor(misses, p * area + at, stride)
                 blend = blend_of(predictions, recent_misses, count)
-                scale = local_scale(errors, at, stride)
-                fill_inputs(
+                scale = local_scale(sizes, at, stride)
+                scale_log = fill_inputs(
                     padded,
                     errors,
+                    sizes,
                     at,
                     stride,
                     y * width + x,
@@ -244,7 +248,6 @@ def code_tile(
                     offsets,
                     log_table,
                     inputs,
-                    pairs,
                 )
                 if with_reference:
                     fill_reference_inputs(
@@ -285,7 +288,7 @@ def code_tile(
                         outputs,
                     )
                     mean = blend + ((min(max(np.int64(outputs[0]) >> 6, -768), 768) * scale) >> 8)
-                    log_scale = log2_q8(scale, log_table) + min(max(np.int64(outputs[1]) >> 6, -768), 768)
+                    log_scale = scale_log + min(max(np.int64(outputs[1]) >> 6, -768), 768)
                     tail = min(max(((np.int64(outputs[2]) >> 6) + 128) >> 8, 0), 7)
 
                     # Online: recursive filter over the four nearest final errors, then bias.
@@ -317,7 +320,7 @@ def code_tile(
                     if bound > 0:
                         position = (mean - 64 * centre + 32 * step) // step
                     fraction = min(position >> (3 + low), 7)
-                    distribution = ((scale_class * 8 + fraction) * 8 + tail) * 256
+                    distribution = distribution_at(scale_class, fraction, tail)
                     symbol = np.int64(255)
                     q = np.int64(0)
                     if mode == 0:
@@ -332,20 +335,13 @@ def code_tile(
                         if symbol < 0 or symbol > 254 or starts[place + 1] == starts[place]:
                             symbol = np.int64(255)
                         begin = np.int64(starts[distribution + symbol])
-                        frequency = (
-                            np.int64(starts[distribution + symbol + 1]) if symbol < 255 else 65536
-                        ) - begin
+                        frequency = frequency_at(starts, distribution, symbol)
                         events[counter[0]] = np.uint32(begin << 16 | frequency)
                         counter[0] += 1
                     else:
                         symbol = find(starts, distribution, cursor[1] & 0xFFFF)
                         begin = np.int64(starts[distribution + symbol])
-                        take(
-                            words,
-                            cursor,
-                            begin,
-                            (np.int64(starts[distribution + symbol + 1]) if symbol < 255 else 65536) - begin,
-                        )
+                        take(words, cursor, begin, frequency_at(starts, distribution, symbol))
                     if symbol == 255:
                         pixel = raw(mode, pixel, peak_bits, events, counter, words, cursor)
                     else:
@@ -359,15 +355,7 @@ def code_tile(
                     final_error = min(max(rest + shift, -255), 255)
                     filter_update(online, recent, rest)
                     bias_update(online, context, rest)
-                    if symbol < 255:
-                        other = ((scale_class + 1) * 64 + fraction * 8 + tail) * 256 + symbol
-                        up = np.int64(starts[other + 1]) - np.int64(starts[other])
-                        other = (max(scale_class - 1, 0) * 64 + fraction * 8 + tail) * 256 + symbol
-                        down = np.int64(starts[other + 1]) - np.int64(starts[other])
-                        slope = log2_q8(max(up, 1), log_table) - log2_q8(max(down, 1), log_table)
-                        scale_update(online, scale_slot, slope)
-                    else:
-                        scale_update(online, scale_slot, 512)
+                    scale_update(online, scale_slot, np.int64(slopes[distribution + symbol]))
                     if mode == 1 and cursor[2] != 0:
                         return RAN_OUT
                 error = 64 * pixel - blend
@@ -376,6 +364,7 @@ def code_tile(
             pixels[y, x] = pixel
             padded[at] = pixel
             errors[at] = error
+            sizes[at] = abs(error)
             finals[at] = final_error
             target4 = 4 * pixel - m4
             place = sample_at(y, x, width)

@@ -27,6 +27,20 @@ STATE = SCALE_ALL_COUNT + 1
 """Offsets of each learner in one state vector, and its length."""
 
 
+_INVERSES = np.array([0, *((1 << 36) // d + 1 for d in range(1, 1024))], dtype=np.int64)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def over(value, count):
+    """value // count for |value| <= 2^25 and 1 <= count < 1024: a product instead of a division.
+
+    Exact (Granlund and Montgomery 1994): the inverse is too large by less than 2^-36, so a quotient is by
+    less than 2^-11, and what is not whole is at least 1 / count away from the next whole number.
+    """
+    sign = value >> 63  # a negative value by its complement: rounded down, not towards zero
+    return (((value ^ sign) * _INVERSES[count]) >> 36) ^ sign
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def sign_class(error, scale):
     """0, 1, 2: clearly negative, small, clearly positive against half the local scale."""
@@ -75,20 +89,19 @@ def bias_update(state, context, error):
     """Running mean (1/64 of the scale, 16 more fractional bits) of the error that is left."""
     n = state[BIAS_COUNT + context]
     e = min(max(error, -128), 128)
-    state[BIAS + context] += (e * 65536) // (n + 24)
+    state[BIAS + context] += over(e * 65536, n + 24)
     if n < 400:
         state[BIAS_COUNT + context] = n + 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def scale_update(state, context, slope):
-    """Move the log-scale offsets (1/256 octave, 16 more fractional bits) by the slope (1/256 bit)."""
-    s = min(max(slope, -512), 512)
+    """Move the log-scale offsets (1/256 octave, 16 more fractional bits) by the slope (1/256 bit, +-512)."""
     n = state[SCALE_COUNT + context]
-    state[SCALE + context] += (s * 65536) // (n + 40)
+    state[SCALE + context] += over(slope * 65536, n + 40)
     if n < 400:
         state[SCALE_COUNT + context] = n + 1
     m = state[SCALE_ALL_COUNT]
-    state[SCALE_ALL] += (s * 65536) // (2 * (m + 40))
+    state[SCALE_ALL] += over(slope * 65536, 2 * (m + 40))
     if m < 300:
         state[SCALE_ALL_COUNT] = m + 1

@@ -97,15 +97,15 @@ class Predictor:
 
 
 EFFORT_PREDICTORS = {
-    "fast": (Predictor(10, 8, 4),),
-    "default": (Predictor(30, 12, 8), Predictor(18, 9, 4), Predictor(10, 12, 4), Predictor(10, 4, 2)),
+    "fast": (Predictor(10, 10, 8),),
+    "default": (Predictor(30, 12, 16), Predictor(18, 9, 8), Predictor(10, 12, 16), Predictor(10, 4, 4)),
     "max": (Predictor(30, 12, 2), Predictor(18, 9, 1), Predictor(10, 12, 2), Predictor(10, 4, 1)),
 }
 """The sets that ``effort`` selects; part of the format."""
 
 REFERENCE_PREDICTORS = {
-    "fast": Predictor(30, 12, 8, True),
-    "default": Predictor(30, 12, 4, True),
+    "fast": Predictor(30, 12, 16, True),
+    "default": Predictor(30, 12, 8, True),
     "max": Predictor(30, 12, 2, True),
 }
 """Added as the last predictor where a tile has a reference; part of the format."""

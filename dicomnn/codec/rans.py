@@ -37,17 +37,6 @@ def encode_events(events, count, words):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def find(starts, at, slot):
-    """Index i in 0..255 of the last start <= slot among 256 ascending ones, starts[at] = 0 first."""
-    index = np.int64(0)
-    for k in range(7, -1, -1):
-        probe = index + (1 << k)
-        if starts[at + probe] <= slot:
-            index = probe
-    return index
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def take(words, cursor, start, frequency):
     """Leave the current event behind; cursor: int64 [next word, state, failed]."""
     state = np.uint64(cursor[1])

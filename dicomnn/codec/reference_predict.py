@@ -22,11 +22,11 @@ REFERENCE_PLACES = [
     *((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1), (0, 2), (2, 0), (0, -2)),
 ]
 PREDICTORS = {  # neighbours, radius, pixels between solutions
-    "fast": ((10, 8, 4),),
-    "default": ((30, 12, 8), (18, 9, 4), (10, 12, 4), (10, 4, 2)),
+    "fast": ((10, 10, 8),),
+    "default": ((30, 12, 16), (18, 9, 8), (10, 12, 16), (10, 4, 4)),
     "max": ((30, 12, 2), (18, 9, 1), (10, 12, 2), (10, 4, 1)),
 }
-WITH_REFERENCE = {"fast": (12, 8), "default": (12, 4), "max": (12, 2)}  # radius, pixels between solutions
+WITH_REFERENCE = {"fast": (12, 16), "default": (12, 8), "max": (12, 2)}  # radius, pixels between solutions
 # A sample is the target, V[0..29] and, with a reference, W[0..11].
 REFERENCE_COLUMNS = (*range(19), *range(31, 43))
 F32 = np.float32

@@ -13,6 +13,7 @@ from .autoencoder import modulation
 from .causal import INPUTS, ORDER, WIDTH_1, WIDTH_2, forward, log2_q8
 from .features import Features
 from .model import CODE_LENGTH, CODE_LIMIT, Model
+from .pixel_tables import distribution_at, frequency_at
 
 SAMPLE_PIXELS = 4096
 LEAST_GAIN = 1.0005
@@ -56,8 +57,7 @@ def static_cost(
         if symbol < 0 or symbol > 254:
             total += 256 * 24
             continue
-        at = ((scale_class * 8 + fraction) * 8 + tail) * 256 + symbol
-        frequency = np.int64(starts[at + 1]) - np.int64(starts[at])
+        frequency = frequency_at(starts, distribution_at(scale_class, fraction, tail), symbol)
         total += 4096 - log2_q8(max(frequency, 1), log_table) + 256 * low
     return total
 

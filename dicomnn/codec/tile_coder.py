@@ -165,6 +165,7 @@ def _walk(
             table,
             model.log,
             model.starts,
+            model.slopes,
             *model.weights_for(modulation(model, code), context.effort == "fast"),
             workspace(height, width, table, reference),
             stream,

@@ -32,6 +32,7 @@ class Work(NamedTuple):
 
     padded: np.ndarray
     errors: np.ndarray
+    sizes: np.ndarray
     finals: np.ndarray
     misses: np.ndarray
     reference: np.ndarray
@@ -70,6 +71,7 @@ def workspace(height: int, width: int, table: np.ndarray, reference: np.ndarray 
     return Work(
         padded=np.zeros(area, dtype=np.int32),
         errors=np.zeros(area, dtype=np.int32),
+        sizes=np.zeros(area, dtype=np.int32),
         finals=np.zeros(area, dtype=np.int32),
         misses=np.zeros(len(table) * area, dtype=np.int32),
         reference=np.zeros(0, dtype=np.int32) if reference is None else reference.astype(np.int32).ravel(),

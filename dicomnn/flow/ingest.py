@@ -25,6 +25,14 @@ from dicomnn.flow.part10 import file_prefix
 MALFORMED = "malformed"
 
 
+class IdentityMismatch(IdentifierInvalid):
+    """The data set is of another instance or class than its command says. data_set_uid: '' if it has none."""
+
+    def __init__(self, message: str, *, subject: str | None = None, data_set_uid: str = "") -> None:
+        super().__init__(message, subject=subject)
+        self.data_set_uid = data_set_uid
+
+
 @dataclass(frozen=True)
 class ProfileRule:
     """Asks for ``profile`` and ``effort`` ('': the usual one) where every field that is not empty equals the
@@ -48,14 +56,16 @@ class ProfileRule:
 
 @dataclass(frozen=True)
 class Policy:
-    """What is done with what arrives. conflict_status: 'refuse' or 'warn' (both objects are kept either
-    way). keep_mismatched: store an object whose data set names another instance than the command."""
+    """What is done with what arrives. conflict_status: 'refuse' or 'warn' (both objects are kept either way).
+    keep_mismatched: store an object whose data set names another instance than the command. forward: rules of
+    forwarding are to look at what arrives (``flow/forward.py``)."""
 
     profile: str = "lossless"
     rules: Sequence[ProfileRule] = ()
     conflict_status: str = "refuse"
     keep_mismatched: bool = True
     minimum_free_bytes: int = 0
+    forward: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,6 +208,7 @@ class Ingest:
             called_ae=command.called_ae,
             peer_address=command.peer_address,
             association=command.association,
+            forward=self.policy.forward,
         ))
         return Outcome(receipt.kind, command.sop_instance_uid, _text(attributes.get("study_instance_uid")),
                        kept_reason or "", mismatch)
@@ -227,8 +238,9 @@ class Ingest:
             if there and str(there) != said:
                 if self.policy.keep_mismatched:
                     return True
-                raise IdentifierInvalid(f"the data set's {name} is not that of the command",
-                                        subject=command.sop_instance_uid)
+                raise IdentityMismatch(f"the data set's {name} is not that of the command",
+                                       subject=command.sop_instance_uid,
+                                       data_set_uid=_text(attributes.get("sop_instance_uid")))
         return False
 
 

@@ -108,9 +108,7 @@ class Retrieval:
                 # What a lossy profile gave a new UID is still found by the one that it came with.
                 for instance in self.archive.index.instances(sop_instance=uid):
                     if _agrees(query, instance):
-                        found.setdefault(instance.sop_instance_uid, _match(Located(
-                            instance.sop_instance_uid, instance.sop_class_uid, instance.transfer_syntax_uid,
-                            instance.state.is_coded)))
+                        found.setdefault(instance.sop_instance_uid, self.match(instance))
         return list(found.values())
 
     def _candidates(self, query: Query) -> Iterator[Located]:
@@ -132,6 +130,12 @@ class Retrieval:
         if accepted is None or any(uid in accepted for uid in offered(present)):
             return True
         return syntax(present).native and any(uid in accepted for uid in COMPRESSIONS.values())
+
+    @staticmethod
+    def match(instance: Instance) -> Match:
+        """One instance that is known already."""
+        return _match(Located(instance.sop_instance_uid, instance.sop_class_uid, instance.transfer_syntax_uid,
+                              instance.state.is_coded))
 
     # ------------------------------------------------------------------ what is given
     def prepare(self, match: Match, accepted: tuple[str, ...] | None,

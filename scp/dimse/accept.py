@@ -12,7 +12,7 @@ import queue
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAsso
 
 from scp.dimse.contexts import QUERY_MODELS, extended_answer, supported_for
 from scp.dimse.stream import Sink, StoreRequest, StreamingDimse
+from scp.tally import OPENED, REFUSED, Tally
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +80,7 @@ class Service:
     open_sink: Callable[[NodeAssociation, StoreRequest], Sink]
     serve: Callable[[NodeAssociation, Any, PresentationContext], bool]
     closed: Callable[[NodeAssociation], None]
+    tally: Tally = field(default_factory=Tally)
 
 
 # ------------------------------------------------------------------ the replaced parts
@@ -182,11 +184,22 @@ class NodeAcse(ACSE):
                 refusal = (0x02, 0x03, 0x02)   # local limit exceeded, try again
         if refusal is not None:
             log.warning("association-refused", peer=address, calling_ae=calling, reason=refusal)
+            assoc.service.tally.association(REFUSED)
             self.send_reject(*refusal)
             self.assoc.kill()
             return
         self.acceptor.supported_contexts = supported_for(request.presentation_context_definition_list)
         super()._negotiate_as_acceptor()
+        if self.assoc.is_established:
+            assoc.service.tally.association(OPENED)
+
+
+class NodeDimse(StreamingDimse):
+    """Counts what is answered."""
+
+    def send_msg(self, primitive: Any, context_id: int) -> None:
+        super().send_msg(primitive, context_id)
+        self.assoc.service.tally.answer(primitive)
 
 
 class NodeAssociation(Association):
@@ -197,7 +210,7 @@ class NodeAssociation(Association):
         self.service = service
         self.acse = NodeAcse(self)
         self.dul = NodeDul(self)
-        self.dimse = StreamingDimse(self, lambda request: service.open_sink(self, request))
+        self.dimse = NodeDimse(self, lambda request: service.open_sink(self, request))
         limits = service.limits
         self.acse_timeout = limits.acse_timeout
         self.dimse_timeout = limits.dimse_timeout

@@ -1,4 +1,4 @@
-"""Associations that the node opens: towards the destinations of C-MOVE.
+"""Associations that we open: to destinations of C-MOVE and of forwarding, and those of ``scp/client``.
 
 The sender's side of an association has no thread of its own here: pynetdicom's provider thread moves the
 PDUs, and whoever sends waits for the answers itself.
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import structlog
 from pynetdicom import AE
 from pynetdicom._globals import MODE_REQUESTOR
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
@@ -41,6 +41,10 @@ class Destination:
         return f"{self.ae_title}@{self.host}:{self.port}"
 
 
+class NothingAccepted(PeerError):
+    """The peer takes associations, but none of the classes and syntaxes that were proposed for this one."""
+
+
 class SenderAssociation(Association):
     """An association of ours towards a destination; see `connected`."""
 
@@ -63,20 +67,28 @@ def _takes_nothing(request: StoreRequest) -> NoReturn:
     raise PeerError("nothing can be stored over an association that the node opened")
 
 
+Sender = TypeVar("Sender", bound=SenderAssociation)
+
+
 @contextlib.contextmanager
 def connected(destination: Destination, contexts: Sequence[PresentationContext], *, ae_title: str,
-              limits: Limits) -> Iterator[SenderAssociation]:
+              limits: Limits, roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+              kind: Callable[[AE, Limits], Sender] = SenderAssociation) -> Iterator[Sender]:
     """An established association, released at the end (aborted when the block fails).
+
+    roles: for classes that the peer stores to us during C-GET. kind: makes the association.
 
     Raises
     ------
     PeerError
-        It cannot be reached, refuses the association, or accepts no context.
+        It cannot be reached, or refuses the association.
+    NothingAccepted
+        It accepts none of the contexts.
     """
     ae = AE(ae_title)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    assoc = SenderAssociation(ae, limits)
+    assoc = kind(ae, limits)
     try:
         remote = AddressInformation.from_addr_port(destination.host, destination.port)
     except OSError as error:
@@ -96,9 +108,11 @@ def connected(destination: Destination, contexts: Sequence[PresentationContext],
     for number, context in enumerate(proposed):
         context.context_id = 2 * number + 1
     assoc.requestor.requested_contexts = proposed
+    for role in roles:
+        assoc.requestor.add_negotiation_item(role)
     assoc.request()
     if not assoc.is_established:
-        raise PeerError(_why_not(assoc, destination))
+        raise _why_not(assoc, destination)
     refused = [" ".join(map(str, (c.abstract_syntax, *c.transfer_syntax))) for c in assoc.rejected_contexts]
     log.info("destination-opened", destination=str(destination), accepted=len(assoc.accepted_contexts),
              refused=refused or None)
@@ -113,13 +127,13 @@ def connected(destination: Destination, contexts: Sequence[PresentationContext],
         assoc.abort()
 
 
-def _why_not(assoc: SenderAssociation, destination: Destination) -> str:
+def _why_not(assoc: SenderAssociation, destination: Destination) -> PeerError:
     answer = assoc.acceptor.primitive
     if assoc.is_rejected and isinstance(answer, A_ASSOCIATE):
-        return f"{destination} refused the association: {answer.reason_str}"
+        return PeerError(f"{destination} refused the association: {answer.reason_str}")
     if answer is not None:
-        return f"{destination} accepted none of the presentation contexts"
+        return NothingAccepted(f"{destination} accepted none of the presentation contexts")
     socket = assoc.dul.socket
     if socket is None or not socket._is_connected:
-        return f"{destination} cannot be reached"
-    return f"{destination} did not answer the request for an association"
+        return PeerError(f"{destination} cannot be reached")
+    return PeerError(f"{destination} did not answer the request for an association")

@@ -7,8 +7,8 @@ next one's turn comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,13 +17,14 @@ from pynetdicom.dimse_primitives import C_MOVE
 from pynetdicom.presentation import PresentationContext
 
 from dicomnn.errors import PeerError
-from dicomnn.flow.retrieve import Match, Outgoing, Query, Retrieval
+from dicomnn.flow.retrieve import Match, Query, Retrieval
 from scp.dimse import status
 from scp.dimse.accept import Limits
 from scp.dimse.destination import Destination, SenderAssociation, connected
 from scp.dimse.plan import Batch, plan
-from scp.dimse.send import NoAnswer, NoContext, PeerGone
-from scp.dimse.suboperations import Over, ReceiverLost, Retrieve, Tally
+from scp.dimse.send import PeerGone
+from scp.dimse.sender import Sender
+from scp.dimse.suboperations import Retrieve, Tally
 
 log = structlog.get_logger(__name__)
 
@@ -42,60 +43,6 @@ class Mover:
     ae_title: str
     limits: Limits
     destinations: Mapping[str, Destination] = field(default_factory=dict)
-
-
-class _Sender(Over):
-    """A destination, over one association at a time; when that ends, the one that asked is still there."""
-
-    answers = 0
-
-    def __init__(self, connect: Callable[[], AbstractContextManager[SenderAssociation]], seconds: float,
-                 originator: tuple[str, int], compress: tuple[str, ...]) -> None:
-        self._connect, self._open = connect, ExitStack()
-        super().__init__(self._open.enter_context(connect()), seconds, originator=originator,
-                         compress=compress)
-
-    def close(self, error: BaseException | None = None) -> None:
-        """Release the association; abort it after an error."""
-        self._open.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
-
-    def send(self, outgoing: Outgoing, waiting: Callable[[], None]) -> int:
-        def asked_still_there() -> None:
-            try:
-                waiting()
-            except PeerGone as error:
-                raise _AskerGone(str(error)) from error
-            if self._assoc.left:
-                raise PeerGone("the destination ended the association before it answered")
-
-        start, again = outgoing.source.tell(), True
-        while True:
-            try:
-                if self._assoc.left or not self._assoc.dul.is_alive():
-                    self._call_again()     # it grew tired while this instance was restored
-                answer = super().send(outgoing, asked_still_there)
-                self.answers += 1
-                return answer
-            except (NoContext, _AskerGone):
-                raise
-            except NoAnswer as error:
-                raise ReceiverLost(error.message) from error
-            except PeerGone as error:
-                # Perhaps it ended the association just as we began to send; storing twice does no harm.
-                if not again:
-                    raise ReceiverLost(error.message) from error
-                again = False
-                outgoing.source.seek(start)
-            except PeerError as error:     # a message was left unfinished, or it cannot be called again
-                raise ReceiverLost(error.message) from error
-
-    def _call_again(self) -> None:
-        self._open.close()
-        self._assoc = self._open.enter_context(self._connect())
-
-
-class _AskerGone(PeerGone):
-    """The peer that asked for the move left; not the destination."""
 
 
 class MoveService(Retrieve):
@@ -127,7 +74,7 @@ class MoveService(Retrieve):
         done, losses = 0, 0
         tried = tally.total - tally.remaining
         while done < len(batch.matches):
-            sender: _Sender | None = None
+            sender: Sender | None = None
             try:
                 sender = self._sender(batch)
                 cancelled = self._send_some(batch.matches[done:], tally, sender)
@@ -149,12 +96,12 @@ class MoveService(Retrieve):
                     return False
         return False
 
-    def _sender(self, batch: Batch) -> _Sender:
+    def _sender(self, batch: Batch) -> Sender:
         def connect() -> AbstractContextManager[SenderAssociation]:
             return connected(self._destination, batch.contexts, ae_title=self._mover.ae_title,
                              limits=self._mover.limits)
 
-        return _Sender(connect, self._mover.limits.dimse_timeout, (self._assoc.calling_ae, self._message_id),
+        return Sender(connect, self._mover.limits.dimse_timeout, (self._assoc.calling_ae, self._message_id),
                        self._destination.compress)
 
 

@@ -1,6 +1,6 @@
 """One C-STORE towards a peer with the data set's bytes exactly as they lie in a file.
 
-Used as a sub-operation of C-GET and C-MOVE. The bytes are read and sent a
+Used as a sub-operation of C-GET and C-MOVE, and to forward. The bytes are read and sent a
 PDU at a time; nothing decodes or re-encodes them.
 """
 
@@ -21,6 +21,12 @@ from dicomnn.errors import PeerError
 
 LARGEST_PDU = 131072        # also when the peer says "unlimited": an object is never one fragment
 SMALLEST_PDU = 256
+
+
+class Answer(int):
+    """The status of a C-STORE response, with the Error Comment (0000,0902) that came with it."""
+
+    comment = ""
 
 
 class PeerGone(PeerError):
@@ -106,7 +112,7 @@ def send_data_set(assoc: Any, context: PresentationContext, *, sop_class_uid: st
 
 
 def await_answer(assoc: Any, seconds: float, message_id: int,
-                 while_waiting: Callable[[], None] | None = None) -> int:
+                 while_waiting: Callable[[], None] | None = None) -> Answer:
     """The status of the C-STORE response to ``message_id``.
 
     Raises
@@ -134,4 +140,6 @@ def await_answer(assoc: Any, seconds: float, message_id: int,
             if drop is not None:
                 drop()
             continue                    # not what we wait for: a request during our own sub-operation
-        return int(status)
+        told = Answer(status)
+        told.comment = str(getattr(answer, "ErrorComment", None) or "")
+        return told

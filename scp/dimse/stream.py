@@ -76,7 +76,9 @@ class StoreRequest:
 
 
 class StreamingDimse(DIMSEServiceProvider):
-    """pynetdicom's DIMSE provider with its receiving half replaced."""
+    """pynetdicom's DIMSE provider with its receiving half replaced. queue_limit: messages that wait."""
+
+    queue_limit = QUEUE_LIMIT
 
     def __init__(self, assoc: Any, open_sink: Callable[[StoreRequest], Sink]) -> None:
         super().__init__(assoc)
@@ -155,7 +157,7 @@ class StreamingDimse(DIMSEServiceProvider):
         identifier, self._identifier = self._identifier, BytesIO()
         self._pending = None
         assert command is not None
-        if self.msg_queue.qsize() >= QUEUE_LIMIT:
+        if self.msg_queue.qsize() >= self.queue_limit:
             if store is not None:
                 store.drop()
             raise ValueError("too many requests without waiting for their answers")

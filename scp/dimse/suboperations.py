@@ -261,7 +261,7 @@ class Over:
     def accepted(self, sop_class_uid: str) -> tuple[str, ...]:
         return send.accepted_syntaxes(self._assoc, sop_class_uid)
 
-    def send(self, outgoing: Outgoing, waiting: Callable[[], None]) -> int:
+    def send(self, outgoing: Outgoing, waiting: Callable[[], None]) -> send.Answer:
         context = send.choose_context(self._assoc, outgoing.sop_class_uid, (outgoing.transfer_syntax_uid,))
         if context is None:
             raise send.NoContext(f"the receiver takes no {outgoing.transfer_syntax_uid} of this class")

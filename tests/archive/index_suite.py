@@ -18,12 +18,13 @@ from tests.archive.conftest import Clock, arrived
 from tests.archive.index_again import MAX, AgainSuite
 from tests.archive.index_arrival import ArrivalSuite
 from tests.archive.index_find import FindSuite
+from tests.archive.index_forward import ForwardSuite
 from tests.archive.index_work import WorkSuite
 
 TRIED = (None, Tried("fast", "old"), Tried("default", "new"), Tried("default"), Tried("max", "new"))
 
 
-class IndexSuite(ArrivalSuite, FindSuite, WorkSuite, AgainSuite):
+class IndexSuite(ArrivalSuite, FindSuite, WorkSuite, AgainSuite, ForwardSuite):
     # ---------------------------------------------------------------- questions
     def test_pages_give_every_instance_once_in_order_of_arrival(self, index: Index) -> None:
         for number in range(11):

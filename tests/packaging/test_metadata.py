@@ -11,7 +11,8 @@ from pathlib import Path, PurePath
 import pytest
 
 # Where the name that is imported differs from the name that is installed.
-INSTALLED_AS = {"jpeg_ls": "pyjpegls", "skimage": "scikit-image", "simpleitk": "SimpleITK", "pil": "pillow"}
+INSTALLED_AS = {"jpeg_ls": "pyjpegls", "skimage": "scikit-image", "simpleitk": "SimpleITK", "pil": "pillow",
+                "prometheus_client": "prometheus-client"}
 COPYLEFT = re.compile(r"\b(?:A?GPL|GNU (?:AFFERO )?GENERAL)", re.IGNORECASE)
 
 

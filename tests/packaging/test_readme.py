@@ -43,6 +43,9 @@ def test_every_dicomnn_command_of_the_readme_exists_with_its_options(checkout: P
             continue
         command = main.get_command(context, words[1])
         assert command is not None, words
+        if isinstance(command, click.Group):           # dicomnn forward list
+            command = command.get_command(context, words[2])
+            assert command is not None, words
         options = {option for parameter in command.params for option in parameter.opts}
         for word in words[2:]:
             assert not word.startswith("--") or word in options, f"{' '.join(words)}: no option {word}"

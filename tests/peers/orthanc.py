@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,18 @@ DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 class Orthanc:
-    """A throw-away Orthanc; its folder holds everything it keeps."""
+    """A throw-away Orthanc; its folder holds everything it keeps. others: more destinations of its C-MOVE,
+    port by AE title."""
 
-    def __init__(self, folder: Path, dicom_port: int, http_port: int, node_port: int) -> None:
+    def __init__(self, folder: Path, dicom_port: int, http_port: int, node_port: int,
+                 others: Mapping[str, int] | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
         self.dicom_port, self.http_port = dicom_port, http_port
         node = {"AET": "DICOMNN", "Host": "127.0.0.1", "Port": node_port, "AllowEcho": True,
-                "AllowStore": True, "AllowFind": True, "AllowMove": True}
+                "AllowStore": True, "AllowFind": True, "AllowMove": True, "AllowGet": True}
+        modalities = {"node": node, **{title.lower(): [title, "127.0.0.1", port]
+                                       for title, port in (others or {}).items()}}
         configuration = {
             "DicomAet": "ORTHANC", "DicomPort": self.dicom_port, "HttpPort": self.http_port,
             "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"),
@@ -27,11 +34,15 @@ class Orthanc:
                          "SeriesMetadata": "Full"},
             "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomCheckCalledAet": False,
             "DicomAlwaysAllowStore": True, "DicomAlwaysAllowFind": True, "UnknownSopClassAccepted": True,
-            "StableAge": 1, "LimitFindResults": 0, "LimitFindInstances": 0, "DicomModalities": {"node": node},
+            "StableAge": 1, "LimitFindResults": 0, "LimitFindInstances": 0, "DicomModalities": modalities,
         }
         (folder / "orthanc.json").write_text(json.dumps(configuration), encoding="utf-8")
-        self.log = (folder / "log").open("wb")
-        self.process = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")],
+        self.start()
+
+    def start(self) -> None:
+        """Also after `kill`, on what it had."""
+        self.log = (self.folder / "log").open("ab")
+        self.process = subprocess.Popen(["Orthanc", str(self.folder / "orthanc.json")],
                                         stdout=self.log, stderr=self.log)
         end = time.monotonic() + 60
         while True:
@@ -63,6 +74,11 @@ class Orthanc:
         answers = [self.json(f"/queries/{made['ID']}/answers/{number}/content?simplify")
                    for number in self.json(f"/queries/{made['ID']}/answers")]
         return made["ID"], answers
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(60)
+        self.log.close()
 
     def stop(self) -> None:
         self.process.terminate()

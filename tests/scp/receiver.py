@@ -25,9 +25,8 @@ class Receiver:
     """Takes ``pairs`` of (class, syntax or syntaxes) on a free port of this machine.
 
     answer: the status for an object; it may wait, or abort ``event.assoc``. associations: how many were
-    opened, with the AE titles that called. patience: seconds of silence after which it aborts one; aborted is
-    set when it has.
-    """
+    opened, with the AE titles that called. comment: goes with every answer but success. at: its port, 0: any
+    free one. patience: seconds of silence after which it aborts one; aborted is set when it has."""
 
     pairs: Pairs
     answer: Callable[[Item, Any], int] = lambda item, event: 0
@@ -37,6 +36,8 @@ class Receiver:
     proposed: list[list[tuple[str, list[str]]]] = field(default_factory=list)
     patience: float = 120.0
     aborted: threading.Event = field(default_factory=threading.Event)
+    comment: str = ""
+    at: int = 0
 
     def __enter__(self) -> Receiver:
         contexts: dict[str, list[str]] = {}
@@ -48,7 +49,7 @@ class Receiver:
                 register_uid(uid, "Class" + uid.replace(".", "_"), StorageServiceClass)
         self._lock = threading.Lock()
         self._server = entity("SINK", self.patience).start_server(
-            ("127.0.0.1", 0), block=False, contexts=[build_context(c, t) for c, t in contexts.items()],
+            ("127.0.0.1", self.at), block=False, contexts=[build_context(c, t) for c, t in contexts.items()],
             evt_handlers=[(evt.EVT_C_STORE, self._stored), (evt.EVT_REQUESTED, self._requested),
                           (evt.EVT_ABORTED, lambda event: self.aborted.set())])
         return self
@@ -75,7 +76,7 @@ class Receiver:
         self.proposed.append([(str(c.abstract_syntax), [str(t) for t in c.transfer_syntax])
                               for c in primitive.presentation_context_definition_list])
 
-    def _stored(self, event: Any) -> int:
+    def _stored(self, event: Any) -> int | Dataset:
         request = event.request
         item = Item(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID),
                     str(event.context.transfer_syntax), request.DataSet.getvalue())
@@ -85,6 +86,10 @@ class Receiver:
                 self.items.append(item)
                 self.originators.append((str(request.MoveOriginatorApplicationEntityTitle or "").strip(),
                                          int(request.MoveOriginatorMessageID or 0)))
+        if code and self.comment:
+            told = Dataset()
+            told.Status, told.ErrorComment = code, self.comment
+            return told
         return code
 
 

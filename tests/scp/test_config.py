@@ -56,6 +56,14 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     ("[[rules]]\nprofile = \"lossy:ratio=10\"\n", "rules"),
     ("[[rules]]\neffort = \"heroic\"\n", "effort in [[rules]]"),
     ("[recode]\neffort = \"heroic\"\n", "recode.effort"),
+    ("[metrics]\nport = 70000\n", "metrics.port"),
+    ("[forwarding]\nattempts = 0\n", "forwarding.attempts"),
+    ("[forwarding]\ndeadline_hours = 0\n", "forwarding.deadline_hours"),
+    ("[[forward]]\nmodality = \"CT\"\n", "'to' in [[forward]]"),
+    ("[[forward]]\nto = \"PACS\"\n", "list of texts"),
+    ("[[forward]]\nto = [\"PACS\"]\n", "'PACS' in [[forward]] is none of [[destinations]]"),
+    ("[[destinations]]\nae_title = \"DICOMNN\"\nhost = \"a\"\n[[forward]]\nto = [\"DICOMNN\"]\n",
+     "to this node itself"),
     ("[recode]\nmodel = \"latest\"\n", "recode.model"),
     ("[recode]\nbetween = \"22-5\"\n", "recode.between"),
     ("[recode]\nbetween = \"22:00-25:00\"\n", "recode.between"),
@@ -117,7 +125,7 @@ def test_every_key_is_described_where_its_default_stands() -> None:
                     after = node.body[place + 1] if place + 1 < len(node.body) else None
                     assert isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant), (
                         node.name, ast.unparse(statement))
-    assert len(fields(Config)) == 12
+    assert len(fields(Config)) == 15
 
 
 def test_the_document_names_every_key_with_its_default() -> None:
@@ -127,7 +135,8 @@ def test_the_document_names_every_key_with_its_default() -> None:
         for key in fields(section):  # type: ignore[arg-type]
             default = key.default
             shown = (str(default).lower() if isinstance(default, bool)
-                     else f'"{default}"' if isinstance(default, str) else str(default))
+                     else f'"{default}"' if isinstance(default, str)
+                     else "[]" if default == () else str(default))
             assert f"| `{key.name}` | `{shown}` |" in text, key.name
 
 

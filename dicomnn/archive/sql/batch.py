@@ -35,7 +35,8 @@ from dicomnn.archive.sql.engine import without_absent
 from dicomnn.archive.sql.levels import own_attributes, patient_columns, series_columns, study_columns
 from dicomnn.archive.states import Event, Instruction, State, transition
 
-_STUDY_SUMS = ("instances", "pending", "conflicts", "bytes_before", "bytes_after")
+_STUDY_SUMS = ("instances", "pending", "conflicts", "bytes_before", "bytes_after", "unrouted")
+UNROUTED, ROUTED = 1, 0             # the column ``forward`` of what arrived under rules of forwarding
 _IDENTITY = ("patient_id", "patient_name")         # in the study's own row too, for reports
 _KEEP_MINUTES = 24 * 60
 Columns = Callable[[dict[str, Any]], dict[str, Any]]
@@ -208,6 +209,7 @@ class Batch:
         sums["pending"] += sign * (row["state"] in (State.RECEIVED.value, State.CODING.value))
         sums["bytes_before"] += sign * here * row["before"]
         sums["bytes_after"] += sign * here * row["object_size"]
+        sums["unrouted"] += sign * (here and row.get("forward") == UNROUTED)
         series = self._part(self._series, row["study_instance_uid"], row["series_instance_uid"])
         series.instances += sign * here
         if row["described"]:

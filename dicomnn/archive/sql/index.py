@@ -49,6 +49,7 @@ from dicomnn.archive.sql import (
 from dicomnn.archive.sql.accounts import SqlAccounts
 from dicomnn.archive.sql.batch import Batch, Known, clean_text
 from dicomnn.archive.sql.engine import WRITES, as_archive_error, make_engine
+from dicomnn.archive.sql.forward import SqlForwarding
 from dicomnn.archive.sql.migrate import migrate
 from dicomnn.archive.sql.receive import receive
 from dicomnn.archive.states import Event, State
@@ -92,6 +93,7 @@ class SqlIndex(Index):
         self.commits: CommitQueue[Piece] = CommitQueue(self._commit)
         with _told_as_archive_error():
             describe.fill(self._engine, self._run)
+        self.forwarding = SqlForwarding(self._engine, self._run, self._clock, _told_as_archive_error)
         self._accounts = SqlAccounts(self._engine, self._clock)
 
     @property

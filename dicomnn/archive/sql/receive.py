@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 
 from dicomnn.archive.index import Receipt, Received
 from dicomnn.archive.sql import schema
-from dicomnn.archive.sql.batch import Batch, clean_json, clean_text
+from dicomnn.archive.sql.batch import UNROUTED, Batch, clean_json, clean_text
 from dicomnn.archive.sql.levels import instance_columns
 from dicomnn.archive.states import Event, State
 
@@ -60,6 +60,7 @@ def columns(batch: Batch, received: Received) -> dict[str, Any]:
         "called_ae": clean_text(received.called_ae),
         "peer_address": clean_text(received.peer_address),
         "received_at": batch.now if received.received_at is None else received.received_at,
+        "forward": UNROUTED if received.forward else None,
     }
 
 

@@ -72,6 +72,7 @@ instance = Table(
     Column("peer_address", String, nullable=False),
     Column("received_at", Float(53), nullable=False),
     Column("changed_at", Float(53), nullable=False),
+    Column("forward", Integer),             # see ``forward.py``; None: it came when there were no rules
     Index("uq_instance_sop_instance_uid", "sop_instance_uid", unique=True),
     Index("uq_instance_received_uid", "received_uid", unique=True),
     Index("uq_instance_object_name", "object_name", unique=True),
@@ -134,6 +135,7 @@ study = Table(
     Column("conflicts", BigInteger, nullable=False),
     Column("bytes_before", BigInteger, nullable=False),
     Column("bytes_after", BigInteger, nullable=False),
+    Column("unrouted", BigInteger, nullable=False, server_default="0"),     # instances with forward = 1
     Column("last_touched", Float(53), nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("report_due", Boolean, nullable=False),
@@ -141,6 +143,7 @@ study = Table(
     Column("report_claimed_until", Float(53)),
     Index(None, "report_due", "last_touched"),
     Index(None, "last_touched", "study_instance_uid"),
+    Index(None, "unrouted", "last_touched"),
     Index(None, "date_key", "study_instance_uid"),
     Index(None, "accession_number", "study_instance_uid"),
 )
@@ -221,4 +224,46 @@ association_study = Table(
     Column("association", String, primary_key=True),
     Column("study_instance_uid", String, primary_key=True),
     Index(None, "study_instance_uid"),
+)
+
+# The ledger of forwarding: an instance's content on its way to a destination. Rows are never deleted.
+delivery = Table(
+    "delivery", metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("destination", String, nullable=False),
+    Column("instance_id", BigInteger, nullable=False),
+    Column("received_uid", String, nullable=False),
+    Column("study_instance_uid", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("rule", String, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("strikes", Integer, nullable=False),
+    Column("status", String),               # of the peer, four hexadecimal digits; its comment
+    Column("comment", Text),
+    Column("error_code", String),
+    Column("detail", Text),
+    Column("created_at", Float(53), nullable=False),
+    Column("deadline_at", Float(53), nullable=False),
+    Column("due_at", Float(53)),            # waiting: when it may be tried; sending: when the lease ends
+    Column("tried_at", Float(53)),
+    Column("changed_at", Float(53), nullable=False),
+    Column("lease_owner", String),
+    Column("lease_token", String),
+    Index("uq_delivery_destination_instance_id_digest", "destination", "instance_id", "digest", unique=True),
+    Index(None, "destination", "state", "due_at", "id"),
+    Index(None, "destination", "state", "created_at"),
+    Index(None, "study_instance_uid", "id"),
+)
+
+destination = Table(
+    "destination", metadata,
+    Column("name", String, primary_key=True),
+    Column("held", Boolean, nullable=False),
+    Column("failures", Integer, nullable=False),        # in a row
+    Column("pause_until", Float(53)),
+    Column("error_code", String),
+    Column("detail", Text),
+    Column("failed_at", Float(53)),
+    Column("accepted_at", Float(53)),
 )

@@ -1,0 +1,1 @@
+"""Bringing another archive's studies in: inventory, forecast, transfer, verification, all from one ledger."""

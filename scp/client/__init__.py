@@ -1,0 +1,1 @@
+"""Our side as a client of other nodes: echo, find, store, get and move, with the bytes as they are."""
