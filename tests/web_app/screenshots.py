@@ -59,7 +59,8 @@ def fill(page: Page, node: RunningNode, folder: Path) -> None:
 
 
 def shoot(page: Page, node: RunningNode, out: Path, width: int) -> None:
-    page.screenshot(path=out / f"uploaded-{width}.png", full_page=True)
+    if page.url.endswith("/upload"):
+        page.screenshot(path=out / f"uploaded-{width}.png", full_page=True)
     page.goto(f"{address_of(node)}/studies")
     page.screenshot(path=out / f"studies-{width}.png")
     uids = [row.get_attribute("data-uid") for row in page.locator("#studies tr[data-uid]").all()]

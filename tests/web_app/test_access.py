@@ -161,6 +161,7 @@ def test_every_access_is_in_the_audit_table(site: Site, ct: bytes) -> None:
     deeds = [(deed.who, deed.action, deed.outcome, deed.address) for deed in site.accounts.deeds(100)]
     assert deeds.count(("one-viewer", "open study", "done", "127.0.0.1")) == 1  # once in five minutes
     assert ("one-administrator", "upload", "done", "127.0.0.1") in deeds
+    assert ("one-viewer", "sign in", "done", "127.0.0.1") in deeds
     assert ("one-viewer", "GET pages.upload", "refused 403", "127.0.0.1") in deeds
     assert ("nobody", "sign in", "refused 401", "127.0.0.1") in deeds
     page = administrator.get("/audit").text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -37,6 +38,7 @@ def add(pages: Blueprint, walks: Walks) -> None:
             return response
         except DicomnnError as error:
             return _form(goal, f"{error.message[:1].upper()}{error.message[1:]}. {error.cure}", name, 401)
+        g.caller = replace(g.caller, name=entered.user.name)  # for the audit table
         response = make_response(redirect(goal, 303))
         response.set_cookie(
             COOKIE,
