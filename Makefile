@@ -4,12 +4,13 @@
 #   make demo       the five-minute start: studies in over C-STORE, smaller, and back bit for bit
 #                   (KEEP=1 leaves the node running and prints its addresses)
 #   make test       ruff, mypy, import-linter, pytest
-#   make peers      tests against DCMTK, dicom3tools, Orthanc, dicomweb-client and OHIF
-#                   (Debian: dcmtk dicom3tools orthanc orthanc-dicomweb chromium)
+#   make peers      tests against DCMTK, dicom3tools, Orthanc, dicomweb-client, OHIF, and
+#                   the pages in Chromium (Debian: dcmtk dicom3tools orthanc orthanc-dicomweb chromium)
 #   make ohif       fetch the built OHIF viewer from npm into build/ohif, for `make peers` (Debian: npm)
 #   make slow       the long tests
 #   make load       a node under mixed load for ten minutes: SECONDS_OF_LOAD=600 OUT=...
 #   make bench      ours beside JPEG-LS, JPEG XL, JPEG 2000 and HTJ2K: FOLDER=... OUT=... BENCH='--most 2'
+#   make screenshots  every page at 1280 and 1920 pixels into build/screenshots, two of them into docs/ (chromium)
 #   make bench-web  our DICOMweb beside Orthanc's: BENCH='--rounds 3'
 #   make bench-node our node beside Orthanc (Debian: orthanc orthanc-python dcmtk): OUT=... BENCH='--only find'
 #   make wheel-test build the wheel and use it in an empty environment
@@ -20,7 +21,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -e -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := install
-.PHONY: install demo bench bench-web bench-node load test lint types layers unit peers ohif slow wheel-test clean
+.PHONY: install demo bench bench-web bench-node load test lint types layers unit peers ohif screenshots slow wheel-test \
+  clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -101,6 +103,9 @@ test: lint types layers unit
 
 peers: $(VENV)/installed-test $(VENV)/compiled
 	@$(PYTEST) -m peers tests/peers
+
+screenshots: $(VENV)/installed-test $(VENV)/compiled
+	@$(BIN)/python -m tests.web_app.screenshots build/screenshots docs
 
 OHIF := 3.13.2
 ohif: build/ohif/package/dist/index.html

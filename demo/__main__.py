@@ -101,6 +101,7 @@ def farewell(console: Console, node: RunningNode, outcomes: list[page.Outcome], 
         address = node.address
         console.print(
             f"\n[bold]The node goes on running[/] (process {node.process.pid})\n"
+            f"  pages     {node.web}\n"
             f"  DICOM     {address.host} port {address.port}, AE title {address.ae_title}\n"
             f"  archive   {node.archive}\n  log       {node.log}\n"
             f"  status    .venv/bin/dicomnn status --archive {node.archive}\n"
@@ -118,7 +119,7 @@ def run(console: Console, keep: bool) -> int:
         try:
             node.start()
             console.print(f"[bold]dicomnn[/] listens on {node.address.host} port {node.address.port}, "
-                          f"AE title {node.address.ae_title}", highlight=False)
+                          f"AE title {node.address.ae_title}; pages at {node.web}", highlight=False)
             arrive(console, node, studies)
             shrink(console, node, number)
             same = come_back(console, node, studies)

@@ -93,7 +93,7 @@ class WebSection:
     """[web] the HTTP server: the application at /, DICOMweb at /dicom-web."""
 
     bind: str = "127.0.0.1"
-    """Address to listen on; the default takes connections from this machine only."""
+    """Address to listen on; the default takes connections from this machine only, any other needs a user."""
     port: int = 8080
     """TCP port; 0 takes a free one and prints it. -1: no HTTP server."""
     threads: int = 8
@@ -102,6 +102,8 @@ class WebSection:
     """Largest body of one request, bytes."""
     cache_bytes: int = 536870912
     """Memory for restored frames that were asked for lately or may be asked for next; 0: none."""
+    trusted_proxy: str = ""
+    """Address of a reverse proxy (HTTPS) whose X-Forwarded-For and -Proto are believed; empty: nobody's."""
     origins: str = ""
     """Origins of web pages elsewhere whose scripts may read DICOMweb answers, with spaces between; *: any."""
 

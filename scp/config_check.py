@@ -85,8 +85,6 @@ def _check_web(web: WebSection) -> None:
         raise ConfigurationError("'web.max_upload' must be at least 1048576 bytes")
     if web.cache_bytes < 0:
         raise ConfigurationError("'web.cache_bytes' must be 0 (no cache) or more")
-    if web.port >= 0 and not _is_loopback(web.bind):
-        raise ConfigurationError(f"'web.bind' must be an address of this machine alone, not {web.bind}")
 
 
 def _check_recode(recode: RecodeSection) -> None:

@@ -16,6 +16,7 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomnn.dicom.syntaxes import COMPRESSIONS
 from dicomnn.errors import ConfigurationError, DicomnnError
+from dicomnn.flow.accounts import Accounts
 from dicomnn.flow.attachments import Attachments
 from dicomnn.flow.forward import Rule
 from dicomnn.flow.ingest import Arrival, Ingest, Policy, ProfileRule
@@ -42,6 +43,7 @@ from scp.health import Health, HealthServer
 from scp.pool import WorkerPool, WorkerSettings
 from scp.tally import Tally
 from scp.web.factory import create_app
+from scp.web.guard import is_loopback
 from scp.web.server import WebServer
 from scp.web.services import Services, WebLimits
 
@@ -50,6 +52,7 @@ log = structlog.get_logger(__name__)
 HOUSEKEEPING_SECONDS = 0.5
 DRAIN_SECONDS = 5.0
 REDESCRIBE_PAUSE = 30.0
+REMEMBER_SECONDS = 60.0
 STALLED_SECONDS = 60.0          # without a round of housekeeping
 
 
@@ -190,12 +193,17 @@ class Node:
 
     def _web(self, search: Search) -> WebServer:
         web = self.config.web
+        if not is_loopback(web.bind) and not Accounts(self.archive).any():
+            raise ConfigurationError(
+                f"listening for HTTP on {web.bind} without users would let anybody read and store",
+                cure="Add one first: dicomnn users add NAME --role administrator. Or listen on 127.0.0.1.")
         services = self.services = Services(
             self.archive, self._ingest, search, self._retrieval, self.config.node.ae_title,
             self.config.query.coded_availability, WebLimits(web.max_upload, web.cache_bytes),
             tuple(web.origins.split()))
         return WebServer(create_app(services), web.bind, web.port, threads=web.threads,
-                         max_upload=web.max_upload, scratch=self.archive.store.scratch)
+                         max_upload=web.max_upload, scratch=self.archive.store.scratch,
+                         trusted_proxy=web.trusted_proxy)
 
     def _listen_for_plugin(self) -> None:
         plugin = self.config.plugin
@@ -360,7 +368,7 @@ class Node:
 
     # ------------------------------------------------------------------ the rest
     def _housekeeping(self) -> None:
-        beat = 0.0
+        beat = remembered = 0.0
         while not self._stopping.wait(HOUSEKEEPING_SECONDS):
             self._beaten = time.monotonic()
             try:
@@ -369,6 +377,9 @@ class Node:
                 if time.monotonic() - beat > heartbeat.BEAT_SECONDS:
                     beat = time.monotonic()
                     self._heartbeat()
+                if time.monotonic() - remembered > REMEMBER_SECONDS:
+                    remembered = time.monotonic()
+                    self.archive.index.remember()
                     self._start_forwarder()
             except Exception as error:  # noqa: BLE001 - tried again in a moment
                 log.error("housekeeping-failed", exc_info=error)
@@ -396,5 +407,5 @@ class Node:
         """For `dicomnn status` and `dicomnn recode`."""
         heartbeat.write(self.config.folder, {
             "address": self.address, "web": self.web_address, "started_at": self._started,
-            "workers": self.config.worker_count,
-            "associations": self.associations, "metrics": self._health.url if self._health else None})
+            "workers": self.config.worker_count, "associations": self.associations,
+            "metrics": self._health.url if self._health else None})

@@ -19,6 +19,7 @@ from dicomnn.archive.records import (
     Attachment,
     Conflict,
     Disputed,
+    Held,
     Instance,
     Lift,
     Located,
@@ -35,6 +36,7 @@ from dicomnn.archive.states import State
 from dicomnn.conditions import Condition
 
 if TYPE_CHECKING:
+    from dicomnn.archive.accounts import Accounts
     from dicomnn.archive.journal import Journal
     from dicomnn.archive.store import Hook
 
@@ -42,6 +44,8 @@ ASKED, NIGHT = "asked", "night"
 """Who wants an instance to be coded again: a person, or the nightly rule."""
 RECODE_FAILED = "recode-failed"
 """Reason of a coded instance, and event of the journal, when it could not be coded again."""
+UNPACKED = "decompressed"
+"""Reason of an instance that a person wanted as it was received."""
 CONFLICT_POLICIES = ("never", "if-changed", "always")
 INDEX_POINTS = ("index.begun", "index.executed", "journal.written", "index.committing", "index.committed")
 
@@ -51,6 +55,11 @@ class Index(ABC):
 
     url: str
     forwarding: Forwarding
+
+    @property
+    @abstractmethod
+    def accounts(self) -> Accounts:
+        """Users, their sessions, and what they did."""
 
     # ---------------------------------------------------------------- arrival
     @abstractmethod
@@ -142,6 +151,17 @@ class Index(ABC):
         millions: ``told`` hears the sums so far, after each commit."""
 
     @abstractmethod
+    def ask_as(self, sop_instance_uid: str, *, profile: str, effort: str, by: str) -> bool:
+        """A person wants one instance with another profile; 'keep' is as it came. What is coded without
+        loss waits as for `ask_again`, what is kept waits as what has just come. False: neither."""
+
+    @abstractmethod
+    def unpacked(self, work: Work, object_name: str, *, object_sha256: str, object_size: int,
+                 profile: str) -> bool:
+        """Swap what was leased to be coded again to its restored original, KEPT. False: the lease was lost,
+        nothing changed, and the new object's name is in the release queue."""
+
+    @abstractmethod
     def ask_tonight(self, lift: Lift, limit: int, *, night: str, per_night: int = 0) -> int:
         """The nightly rule wants up to ``limit`` more, in the night of that name at most ``per_night`` in
         all (0: any number), over all processes. How many."""
@@ -195,6 +215,28 @@ class Index(ABC):
     @abstractmethod
     def studies(self, *, page: int = 500) -> Iterator[Study]:
         """In order of UID, in keyset pages."""
+
+    @abstractmethod
+    def recent_studies(self, limit: int, *, before: tuple[float, str] | None = None) -> list[Study]:
+        """Studies that have instances, last touched first; ``before``: (last_touched, UID) of the one after
+        which to go on."""
+
+    @abstractmethod
+    def lossy_studies(self, uids: Sequence[str]) -> set[str]:
+        """Those of these studies that hold something lossy."""
+
+    @abstractmethod
+    def activity(self, since: float) -> dict[str, list[tuple[float, int]]]:
+        """What happened in each minute since then (of at most a day ago): kind ('received', 'coded', ...)
+        to (start of the minute, how often)."""
+
+    @abstractmethod
+    def remember(self) -> None:
+        """Write down what the archive holds now as what it held at the end of this hour."""
+
+    @abstractmethod
+    def history(self) -> list[Held]:
+        """Hour by hour, oldest first; hours without a running node are left out."""
 
     @abstractmethod
     def status(self, rate_seconds: float = 300.0) -> Status: ...

@@ -112,7 +112,7 @@ class Instance:
     after a lossy profile). before, after: bytes of the received object and of the present one.
     tried_effort, tried_model: with what it was coded, or tried to be coded, last (None: it is not
     coded, or must never be coded again). recode_effort, recode_by: what it waits or is leased for, and
-    who wants it ('asked', 'night').
+    who wants it ('asked', 'night'). recode_profile: with another profile than it has.
     """
 
     id: int
@@ -149,6 +149,7 @@ class Instance:
     tried_model: str | None
     recode_effort: str | None
     recode_by: str | None
+    recode_profile: str | None = None
 
     @property
     def after(self) -> int:
@@ -289,6 +290,18 @@ class Study:
     revision: int
     report_due: bool
     report_at: float | None
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the archive held at the end of an hour (``hour``: since 1970). bytes_before, bytes_after: of the
+    coded instances; instances: coded and kept."""
+
+    hour: int
+    bytes_before: int
+    bytes_after: int
+    bytes_store: int
+    instances: int
 
 
 @dataclass(frozen=True)

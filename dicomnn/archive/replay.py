@@ -51,6 +51,11 @@ def replay(lines: list[dict[str, Any]]) -> History:
                 history.error_code, history.model_id = None, line.get("model_id")
                 history.uid_now, history.facts = line.get("sop_instance_uid"), line.get("facts", {})
                 history.tried = _tried(line)
+        elif event == "unpacked" and history.current is not None:
+            history.current.names.append(line)
+            history.current.arrival = {**history.current.arrival, "profile": line.get("profile", "keep")}
+            history.state, history.reason, history.detail = State.KEPT, line.get("reason"), ""
+            history.error_code = history.model_id = history.tried = None
         elif event == "not-recoded":
             history.tried = _tried(line)
         elif event == RECODE_FAILED:
@@ -62,6 +67,8 @@ def replay(lines: list[dict[str, Any]]) -> History:
             history.facts = line.get("facts", history.facts)
         elif event == "retry":
             history.state, history.reason, history.detail, history.error_code = State.RECEIVED, None, "", None
+            if line.get("profile") and history.current is not None:
+                history.current.arrival = {**history.current.arrival, "profile": line["profile"]}
         elif event == "deleted":
             history.state, history.reason = State.DELETED, line.get("reason")
             history.detail, history.error_code = f"by {line['by']}" if line.get("by") else "", None

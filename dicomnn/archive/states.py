@@ -44,6 +44,7 @@ class Event(str, Enum):
     RETRY = "retry"
     ASK_AGAIN = "ask-again"
     CALL_OFF = "call-off"
+    UNPACKED = "unpacked"
     REPLACE = "replace"
     DELETE = "delete"
     RECEIVE_AGAIN = "receive-again"
@@ -90,6 +91,7 @@ EVENT_SENTENCES: dict[Event, str] = {
     Event.RETRY: "A person or a newer version asks for another try.",
     Event.ASK_AGAIN: "A person or the nightly rule wants it coded again: more effort, or a newer model.",
     Event.CALL_OFF: "That wish was taken back before a worker began.",
+    Event.UNPACKED: "A person wanted it as it was received: the restored original has the digest that came.",
     Event.REPLACE: "Other content came under the same UID and the policy lets the newer one win.",
     Event.DELETE: "A rule or a person, with a reason.",
     Event.RECEIVE_AGAIN: "A deleted instance was sent once more.",
@@ -115,6 +117,8 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Instruction, ...]]] = 
     (_S.RECODING, _E.RENEW): (_S.RECODING, (_I.EXTEND_LEASE,)),
     (_S.RECODING, _E.VERIFIED): (
         _S.CODED, (_I.END_LEASE, _I.POINT_TO_NEW_OBJECT, _I.RELEASE_OLD_OBJECT, _I.REPORT_DUE)),
+    (_S.RECODING, _E.UNPACKED): (
+        _S.KEPT, (_I.END_LEASE, _I.POINT_TO_NEW_OBJECT, _I.RELEASE_OLD_OBJECT, _I.REPORT_DUE)),
     (_S.RECODING, _E.KEEP): (_S.CODED, (_I.END_LEASE,)),
     (_S.RECODING, _E.FAIL): (_S.CODED, (_I.END_LEASE, _I.BACK_OFF)),
     (_S.RECODING, _E.GIVE_UP): (_S.CODED, (_I.END_LEASE,)),

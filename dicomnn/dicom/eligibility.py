@@ -38,6 +38,7 @@ REASONS: dict[str, str] = {
     "no-private-group": "The file's own private elements leave no group for the coded pixels.",
     "bounded-forbidden": "Loss is not allowed for this kind of image: it is coded without loss instead.",
     "not-smaller": "Coding did not make the object smaller.",
+    "decompressed": "A person asked for it to be stored as it was received.",
     "failed": "Coding failed repeatedly; the original is kept, see the log.",
 }
 

@@ -23,6 +23,7 @@ from dicomnn.codec.model import Model
 from dicomnn.codec.profile import Profile
 from dicomnn.coded.mapping import Mapping
 from dicomnn.coded.reseal import reseal
+from dicomnn.coded.restore import restore
 from dicomnn.coded.seal import seal
 from dicomnn.coded.sealed import Sealed
 from dicomnn.dicom.scan import scan
@@ -39,7 +40,7 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True)
 class Done:
     """What became of one piece of work. outcome: 'coded', 'kept', 'failed' or 'lost' (the lease); of one that
-    was to be coded again 'recoded' or 'left' (as it was), with the sizes of its coded objects."""
+    was to be coded again 'recoded', 'unpacked' or 'left' (as it was), with the sizes of its objects."""
 
     sop_instance_uid: str
     outcome: str
@@ -72,7 +73,7 @@ class Coder:
         """
         started = time.monotonic()
         try:
-            done = self._again(work) if work.instance.state is State.RECODING else self._code(work)
+            done = self._one(work)
         except DicomnnError as error:
             if error.code in ("store-full", "store-failed", "index-failed"):
                 raise
@@ -82,6 +83,11 @@ class Coder:
         except Exception as error:  # noqa: BLE001 - one instance must not stop the worker
             return self._failed(work, type(error).__name__, str(error)[:500], started)
         return dataclasses.replace(done, seconds=time.monotonic() - started)
+
+    def _one(self, work: Work) -> Done:
+        if work.instance.state is not State.RECODING:
+            return self._code(work)
+        return self._otherwise(work) if work.instance.recode_profile else self._again(work)
 
     def _failed(self, work: Work, code: str, message: str, started: float) -> Done:
         state = self.archive.index.failed(work, code, message)
@@ -144,6 +150,48 @@ class Coder:
             swapped = self.archive.index.coded(
                 work, name, object_sha256=incoming.sha256, object_size=incoming.size,
                 model_id=sealed.manifest.model_id or None, tried=tried, facts=sealed.facts())
+        return Done(instance.sop_instance_uid, "recoded" if swapped else "lost",
+                    before=instance.object_size, after=incoming.size)
+
+    def _otherwise(self, work: Work) -> Done:
+        """With another profile than it has: from its restored original, which has the digest that came."""
+        instance, profile = work.instance, Profile.parse(work.instance.recode_profile or "")
+        with self.archive.store.pin(work.object_name) as coded, self.archive.store.create() as incoming:
+            target = incoming.path
+            assert target is not None
+            restored = restore(coded, target, self.archive.model, strict=True, threads=self.threads)
+            if restored.exact != "data-set" or restored.digest != instance.digest:
+                raise RestoreMismatch("the original cannot be given back byte for byte",
+                                      subject=instance.sop_instance_uid)
+            if profile.kind == "keep":
+                name = incoming.commit()
+                swapped = self.archive.index.unpacked(work, name, object_sha256=incoming.sha256,
+                                                      object_size=incoming.size, profile=str(profile))
+                return Done(instance.sop_instance_uid, "unpacked" if swapped else "lost",
+                            before=instance.object_size, after=incoming.size)
+            return self._sealed_anew(work, target, profile)
+
+    def _sealed_anew(self, work: Work, original: Path, profile: Profile) -> Done:
+        instance, model = work.instance, self._newest()
+        effort = instance.recode_effort or self.effort
+        with self.archive.store.create() as incoming:
+            target = incoming.path
+            assert target is not None
+            sealed = seal(original, target, profile=profile, model=model, models=self.archive.model,
+                          effort=effort, threads=self.threads)
+            tried: Tried | None = Tried(effort, model.id if model else UNKNOWN)
+            if sealed.kind == "kept" or sealed.manifest is None:
+                assert tried is not None
+                return self._leave(work, sealed, tried)
+            facts, uid = {**sealed.facts(), "image": image_facts(original)}, None
+            if sealed.manifest.exact == "bounded":
+                uid, tried = _uid_in(target), None
+                facts |= self._measured(instance, original, target, facts["image"], uid)
+            self._keep_model(sealed.manifest.model_id)
+            name = incoming.commit()
+            swapped = self.archive.index.coded(
+                work, name, object_sha256=incoming.sha256, object_size=incoming.size,
+                model_id=sealed.manifest.model_id or None, tried=tried, facts=facts, sop_instance_uid=uid)
         return Done(instance.sop_instance_uid, "recoded" if swapped else "lost",
                     before=instance.object_size, after=incoming.size)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dicomnn.codec.model import Model
 
 Models = Callable[[str], "Model"]
+MOST_PLOTTED = 2000             # frames of one instance
 
 
 def image_facts(path: Path) -> dict[str, Any]:
@@ -98,4 +99,13 @@ def measured(source: Path, coded: Path, models: Models, image: dict[str, Any], *
                     shown = sample(image, stored_values(before, kind), series=series, uid=uid, frame=number,
                                    role=wanted[number], title="", decoded=stored_values(after, kind))
                     figures.append(draw(shown).stored())
-    return {"quality": quality.to_json(), "figures": figures}
+    return {"quality": quality.to_json(), "figures": figures, "frame_errors": frame_errors(frames)}
+
+
+def frame_errors(frames: list[FrameMeasure]) -> dict[str, list[float | None]]:
+    """Errors of each frame as short lists, for a plot; {} of a single frame, which `quality` tells about."""
+    if not 1 < len(frames) <= MOST_PLOTTED:
+        return {}
+    return {"max_error": [frame.max_error for frame in frames],
+            "mse": [float(f"{frame.mse:.4g}") for frame in frames],
+            "ssim": [None if np.isnan(frame.ssim) else float(f"{frame.ssim:.6g}") for frame in frames]}

@@ -57,13 +57,17 @@ class WebServer:
     """Listens from the moment it is made; `start` serves until `stop`."""
 
     def __init__(self, app: Flask, bind: str, port: int, *, threads: int, max_upload: int,
-                 scratch: Path) -> None:
+                 scratch: Path, trusted_proxy: str = "") -> None:
         """``scratch``: folder for bodies on their way in. Raises ConfigurationError when the address or port
         cannot be used."""
+        proxy: dict[str, Any] = {} if not trusted_proxy else {
+            "trusted_proxy": trusted_proxy,
+            "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-proto"}}
         try:
             self._server: Any = waitress.create_server(
                 app, host=bind, port=port, threads=threads, max_request_body_size=max_upload, ident="dicomnn",
-                outbuf_overflow=LARGE_ANSWER, channel_timeout=120, clear_untrusted_proxy_headers=True)
+                outbuf_overflow=LARGE_ANSWER, channel_timeout=120,
+                clear_untrusted_proxy_headers=True, **proxy)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot listen on {bind} port {port} for HTTP: {error.strerror}",

@@ -24,7 +24,7 @@ def test_every_event_is_used_and_every_state_can_be_reached() -> None:
 def test_only_a_verified_object_or_a_deletion_releases_the_original() -> None:
     releasing = {event for (_, event), (_, todo) in states.TRANSITIONS.items()
                  if Instruction.RELEASE_OLD_OBJECT in todo}
-    assert releasing == {Event.VERIFIED, Event.DELETE}
+    assert releasing == {Event.VERIFIED, Event.UNPACKED, Event.DELETE}   # unpacked: its digest was checked
 
 
 @pytest.mark.parametrize("leased", [State.CODING, State.RECODING])
@@ -34,17 +34,18 @@ def test_a_lease_ends_whenever_coding_is_left(leased: State) -> None:
             assert Instruction.END_LEASE in todo, event
 
 
-def test_what_is_coded_stays_coded_until_other_content_or_a_deletion_comes() -> None:
+def test_what_is_coded_stays_coded_until_other_content_a_deletion_or_a_wish_comes() -> None:
     for (state, event), (target, _) in states.TRANSITIONS.items():
         if state.is_coded:
-            assert target.is_coded or event in (Event.REPLACE, Event.DELETE), (state, event)
+            left = (Event.REPLACE, Event.DELETE, Event.UNPACKED)
+            assert target.is_coded or event in left, (state, event)
 
 
 def test_coding_again_has_every_way_out_that_coding_has() -> None:
     def ways(leased: State) -> set[Event]:
         return {event for state, event in states.TRANSITIONS if state is leased}
 
-    assert ways(State.RECODING) == ways(State.CODING)
+    assert ways(State.RECODING) == ways(State.CODING) | {Event.UNPACKED}
 
 
 def test_whatever_a_report_shows_makes_it_due() -> None:

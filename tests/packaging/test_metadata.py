@@ -6,7 +6,7 @@ import ast
 import configparser
 import re
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
@@ -45,7 +45,7 @@ def test_every_room_is_packaged(setup_cfg: configparser.ConfigParser, checkout: 
 
 def test_every_data_file_of_a_room_matches_a_pattern_of_package_data(
         setup_cfg: configparser.ConfigParser, checkout: Path) -> None:
-    patterns = lines(setup_cfg["options.package_data"]["*"])
+    everywhere = lines(setup_cfg["options.package_data"]["*"])
     packages = {tuple(name.split(".")) for name in lines(setup_cfg["options"]["packages"])}
     left_out = []
     for room in ("dicomnn", "scp"):
@@ -53,7 +53,12 @@ def test_every_data_file_of_a_room_matches_a_pattern_of_package_data(
             parts = path.relative_to(checkout).parts
             if path.is_dir() or path.suffix in (".py", ".pyc", ".nbi", ".nbc") or "__pycache__" in parts:
                 continue
-            if parts[:-1] not in packages or not any(path.match(pattern) for pattern in patterns):
+            above = (parts[:end] for end in range(len(parts) - 1, 0, -1))
+            package = next((folder for folder in above if folder in packages), ())
+            own = lines(setup_cfg["options.package_data"].get(".".join(package), ""))
+            inside = PurePath(*parts[len(package):])
+            if not any(inside.match(pattern) and len(PurePath(pattern).parts) == len(inside.parts)
+                       for pattern in [*everywhere, *own]):
                 left_out.append("/".join(parts))
     assert not left_out, f"these would be missing from the wheel: {left_out}"
 

@@ -82,7 +82,6 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     ("[query]\nmax_answers = -1\n", "query.max_answers"),
     ("[query]\ncoded_availability = \"SOON\"\n", "query.coded_availability"),
     ("[web]\nport = -2\n", "web.port"),
-    ("[web]\nbind = \"0.0.0.0\"\n", "web.bind"),
     ("[web]\nthreads = 0\n", "web.threads"),
     ("[web]\nmax_upload = 1\n", "web.max_upload"),
     ("[web]\ncache_bytes = -1\n", "web.cache_bytes"),

@@ -94,6 +94,21 @@ def ask_tonight(batch: Batch, lift: Lift, pairs: Sequence[Tried], limit: int, ni
     return count
 
 
+def ask_as(batch: Batch, uid: str, profile: str, effort: str, by: str) -> bool:
+    """See `Index.ask_as`."""
+    row = batch.row_of(uid)
+    if row is None:
+        return False
+    if row["state"] == State.CODED.value and row["tried_effort"] is not None:
+        batch.move(row, Event.ASK_AGAIN, recode_by=ASKED, recode_effort=effort, recode_profile=profile)
+        return True
+    if row["state"] == State.KEPT.value:
+        batch.move(row, Event.RETRY, profile=profile)
+        batch.line("retry", row["received_uid"], row["revision"] + 1, profile=profile, by=by)
+        return True
+    return False
+
+
 def call_off(batch: Batch, limit: int) -> int:
     """Up to ``limit`` wishes are forgotten."""
     table = schema.instance

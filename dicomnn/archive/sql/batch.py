@@ -175,7 +175,7 @@ class Batch:
         new: dict[str, Any] = {"state": state.value, "revision": row["revision"] + 1, "changed_at": self.now}
         if Instruction.END_LEASE in instructions:
             new.update(lease_owner=None, lease_token=None, due_at=None,
-                       recode_at=None, recode_effort=None, recode_by=None)
+                       recode_at=None, recode_effort=None, recode_by=None, recode_profile=None)
         if Instruction.DUE_NOW in instructions:
             new.update(due_at=self.now, attempts=0, reason=None, detail="", error_code=None)
         if Instruction.DUE_AGAIN in instructions:

@@ -21,6 +21,7 @@ from dicomnn.archive.index import (
     Attachment,
     Conflict,
     Disputed,
+    Held,
     Index,
     Instance,
     Lift,
@@ -48,6 +49,7 @@ from dicomnn.archive.sql import (
     studies,
     work,
 )
+from dicomnn.archive.sql.accounts import SqlAccounts
 from dicomnn.archive.sql.batch import Batch, Known, clean_text
 from dicomnn.archive.sql.engine import WRITES, as_archive_error, make_engine
 from dicomnn.archive.sql.forward import SqlForwarding
@@ -95,6 +97,11 @@ class SqlIndex(Index):
         with _told_as_archive_error():
             describe.fill(self._engine, self._run)
         self.forwarding = SqlForwarding(self._engine, self._run, self._clock, _told_as_archive_error)
+        self._accounts = SqlAccounts(self._engine, self._clock)
+
+    @property
+    def accounts(self) -> SqlAccounts:
+        return self._accounts
 
     # ---------------------------------------------------------------- how writes are run
     def _commit(self, pieces: Sequence[Piece]) -> Sequence[Any]:
@@ -227,6 +234,14 @@ class SqlIndex(Index):
                     told(count, size)
         return count, size
 
+    def ask_as(self, sop_instance_uid: str, *, profile: str, effort: str, by: str) -> bool:
+        return self._run(lambda batch: again.ask_as(batch, sop_instance_uid, profile, effort, by))
+
+    def unpacked(self, work_: Work, object_name: str, *, object_sha256: str, object_size: int,
+                 profile: str) -> bool:
+        return self._run(lambda batch: work.unpacked(batch, work_, object_name, object_sha256, object_size,
+                                                     profile))
+
     def ask_tonight(self, lift: Lift, limit: int, *, night: str, per_night: int = 0) -> int:
         pairs = [tried for tried in self._tried() if lift.means(tried)]
         if not pairs:
@@ -321,6 +336,26 @@ class SqlIndex(Index):
         with _told_as_archive_error():
             yield from search.pages(self._engine, select(table), table.c.study_instance_uid, page, None,
                                     search.study_of)
+
+    def recent_studies(self, limit: int, *, before: tuple[float, str] | None = None) -> list[Study]:
+        with _told_as_archive_error():
+            return studies.recent(self._engine, limit, before)
+
+    def lossy_studies(self, uids: Sequence[str]) -> set[str]:
+        with _told_as_archive_error():
+            return search.lossy_studies(self._engine, uids)
+
+    def activity(self, since: float) -> dict[str, list[tuple[float, int]]]:
+        with _told_as_archive_error():
+            return status.activity(self._engine, since)
+
+    def remember(self) -> None:
+        now = self.status()
+        self._run(lambda batch: status.remember(batch, now))
+
+    def history(self) -> list[Held]:
+        with _told_as_archive_error():
+            return status.history(self._engine)
 
     def find(self, level: str, conditions: Sequence[Condition], *, wanted: Iterable[str] = (),
              page: int = 500) -> Iterator[dict[str, Any]]:

@@ -51,7 +51,7 @@ def columns(batch: Batch, received: Received) -> dict[str, Any]:
         "before": received.object_size,
         "profile": clean_text(received.profile),
         "model_id": None, "tried_effort": None, "tried_model": None,
-        "recode_at": None, "recode_effort": None, "recode_by": None,
+        "recode_at": None, "recode_effort": None, "recode_by": None, "recode_profile": None,
         **instance_columns(attributes),
         "attributes": attributes,
         "described": received.described,

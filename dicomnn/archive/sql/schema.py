@@ -59,6 +59,7 @@ instance = Table(
     Column("recode_at", Float(53)),         # when a worker may take it to code it again; None: never
     Column("recode_effort", String),
     Column("recode_by", String),
+    Column("recode_profile", String),       # with another profile than it has; None: with its own
     Column("modality", String),
     Column("instance_number", BigInteger),
     Column("attributes", JSON, nullable=False),
@@ -165,6 +166,7 @@ study = Table(
     Column("report_at", Float(53)),
     Column("report_claimed_until", Float(53)),
     Index(None, "report_due", "last_touched"),
+    Index(None, "last_touched", "study_instance_uid"),
     Index(None, "unrouted", "last_touched"),
     Index(None, "date_key", "study_instance_uid"),
     Index(None, "accession_number", "study_instance_uid"),
@@ -219,6 +221,16 @@ activity = Table(
     Column("kind", String, primary_key=True),
     Column("shard", Integer, primary_key=True, autoincrement=False),
     Column("value", BigInteger, nullable=False),
+)
+
+# What the archive held at the end of each hour, for a curve over months.
+history = Table(
+    "history", metadata,
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("bytes_before", BigInteger, nullable=False),
+    Column("bytes_after", BigInteger, nullable=False),
+    Column("bytes_store", BigInteger, nullable=False),
+    Column("instances", BigInteger, nullable=False),
 )
 
 association = Table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -32,7 +32,8 @@ def instance_of(row: Row) -> Instance:
         calling_ae=row["calling_ae"], called_ae=row["called_ae"], peer_address=row["peer_address"],
         received_at=row["received_at"], changed_at=row["changed_at"], lease_owner=row["lease_owner"],
         lease_until=leased_until.get(state), tried_effort=row["tried_effort"],
-        tried_model=row["tried_model"], recode_effort=row["recode_effort"], recode_by=row["recode_by"])
+        tried_model=row["tried_model"], recode_effort=row["recode_effort"], recode_by=row["recode_by"],
+        recode_profile=row["recode_profile"])
 
 
 def conflict_of(row: Row) -> Conflict:
@@ -143,3 +144,14 @@ def due_releases(engine: Engine, now: float, limit: int) -> list[Release]:
             select(table).where(table.c.due_at <= now)
             .order_by(table.c.due_at, table.c.object_name).limit(limit)).mappings().all()
         return [Release(**row) for row in rows if not referring(connection, row["object_name"])]
+
+
+def lossy_studies(engine: Engine, uids: Sequence[str]) -> set[str]:
+    """See `Index.lossy_studies`: what must never be coded again is what is lossy."""
+    column = schema.instance.c
+    coded = [state.value for state in State if state.is_coded]
+    with engine.connect() as connection:
+        return set(connection.execute(
+            select(column.study_instance_uid).distinct()
+            .where(column.study_instance_uid.in_(list(uids)), column.state.in_(coded),
+                   column.tried_effort.is_(None))).scalars())

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.engine import Engine
 
-from dicomnn.archive.index import Status, Tried
+from dicomnn.archive.index import Held, Status, Tried
 from dicomnn.archive.sql import schema
+from dicomnn.archive.sql.batch import Batch
 from dicomnn.archive.sql.engine import index_bytes
 from dicomnn.archive.states import State
 
@@ -66,3 +67,33 @@ def status(engine: Engine, now: float, rate_seconds: float, models: Sequence[str
         recode_kept=sums["recode-kept"], recode_bytes_before=sums["recoded-before"],
         recode_bytes_after=sums["recoded-after"], recode_failures=_suffixes(sums, "recode-failure:"),
         attachments=sums["attachments"], tried=_tried(sums))
+
+
+def activity(engine: Engine, since: float) -> dict[str, list[tuple[float, int]]]:
+    """See `Index.activity`."""
+    table = schema.activity
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(table.c.kind, table.c.minute, func.sum(table.c.value))
+            .where(table.c.minute >= int(since // 60)).group_by(table.c.kind, table.c.minute)
+            .order_by(table.c.minute)).all()
+    found: dict[str, list[tuple[float, int]]] = {}
+    for kind, minute, value in rows:
+        found.setdefault(kind, []).append((minute * 60.0, int(value)))
+    return found
+
+
+def remember(batch: Batch, now: Status) -> None:
+    """See `Index.remember`."""
+    table, hour = schema.history, int(batch.now // 3600)
+    values = {"bytes_before": now.bytes_before, "bytes_after": now.bytes_after,
+              "bytes_store": now.bytes_store, "instances": now.coded + now.kept_total}
+    if not batch.connection.execute(update(table).where(table.c.hour == hour).values(**values)).rowcount:
+        batch.connection.execute(insert(table).values(hour=hour, **values))
+
+
+def history(engine: Engine) -> list[Held]:
+    """See `Index.history`."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(schema.history).order_by(schema.history.c.hour)).mappings()
+        return [Held(**row) for row in rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import and_, delete, insert, or_, select, update
 from sqlalchemy.engine import Engine
 
 from dicomnn.archive.index import Study
@@ -81,3 +81,17 @@ def report_written(batch: Batch, uid: str, revision: int) -> bool:
         update(table).where(table.c.study_instance_uid == uid, table.c.revision == revision)
         .values(report_due=False, report_at=batch.now, report_claimed_until=None))
     return bool(done.rowcount)
+
+
+def recent(engine: Engine, limit: int, before: tuple[float, str] | None) -> list[Study]:
+    """See `Index.recent_studies`."""
+    column = schema.study.c
+    statement = (select(schema.study).where(column.instances > 0)
+                 .order_by(column.last_touched.desc(), column.study_instance_uid.desc()).limit(limit))
+    if before is not None:
+        touched, uid = before
+        statement = statement.where(or_(
+            column.last_touched < touched,
+            and_(column.last_touched == touched, column.study_instance_uid < uid)))
+    with engine.connect() as connection:
+        return [study_of(row) for row in connection.execute(statement).mappings()]

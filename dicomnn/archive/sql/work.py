@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import and_, or_, select, update
 
-from dicomnn.archive.index import RECODE_FAILED, Tried, Work
+from dicomnn.archive.index import RECODE_FAILED, UNPACKED, Tried, Work
 from dicomnn.archive.sql import schema
 from dicomnn.archive.sql.batch import Batch, clean_json, clean_text
 from dicomnn.archive.sql.search import instance_of
@@ -16,6 +16,7 @@ from dicomnn.archive.states import Event, Instruction, State, transition
 
 _LONGEST_PAUSE = 3600.0
 LEASE_RAN_OUT = "lease-ran-out"
+_OF_CODED = ("exact", "quality", "tiles", "payload_bytes", "coded_at", "effort", "seconds", "note")
 LEASED = (State.CODING, State.RECODING)
 
 
@@ -97,7 +98,7 @@ def coded(batch: Batch, work: Work, object_name: str, object_sha256: str, object
     batch.move(row, Event.VERIFIED, why="recoded" if again else "coded", object_name=object_name,
                object_sha256=object_sha256, object_size=object_size, model_id=model_id,
                sop_instance_uid=uid, error_code=None, reason=None, detail="", facts=_merged(row, facts),
-               **_tried_columns(tried))
+               profile=row["recode_profile"] or row["profile"], **_tried_columns(tried))
     if again:
         batch.count("recoded")
         batch.count("recoded-before", row["object_size"])
@@ -107,6 +108,27 @@ def coded(batch: Batch, work: Work, object_name: str, object_sha256: str, object
                size=object_size, before=row["before"], replaces=row["object_name"], model_id=model_id,
                sop_instance_uid=uid if uid != row["received_uid"] else None,
                facts=_merged(row, facts), again=again or None, **_tried_columns(tried))
+    return True
+
+
+def unpacked(batch: Batch, work: Work, object_name: str, object_sha256: str, object_size: int,
+             profile: str) -> bool:
+    """See `Index.unpacked`."""
+    table = schema.instance
+    row = held(batch, work)
+    if row is None:
+        now = batch.row(table.c.id == work.instance.id)
+        if now is not None and now["object_name"] == object_name:
+            return True                    # our own commit, whose answer was lost
+        batch.release(object_name, object_size, "lease-lost", grace=False)
+        return False
+    batch.move(row, Event.UNPACKED, why="unpacked", object_name=object_name, object_sha256=object_sha256,
+               object_size=object_size, model_id=None, error_code=None, reason=UNPACKED, detail="",
+               profile=profile, facts={**row["facts"], **dict.fromkeys(_OF_CODED), "profile": profile},
+               **_tried_columns(None))
+    batch.happened("unpacked")
+    batch.line("unpacked", row["received_uid"], row["revision"] + 1, object=object_name, sha256=object_sha256,
+               size=object_size, replaces=row["object_name"], profile=profile, reason=UNPACKED)
     return True
 
 
@@ -144,7 +166,7 @@ def failed(batch: Batch, work: Work, error_code: str, message: str, attempts: in
     if row["attempts"] >= attempts:
         return give_up(batch, row, error_code, message)
     pause = min(back_off * 2.0 ** (row["attempts"] - 1), _LONGEST_PAUSE)
-    wishes = {name: row[name] for name in ("recode_effort", "recode_by")}
+    wishes = {name: row[name] for name in ("recode_effort", "recode_by", "recode_profile")}
     batch.move(row, Event.FAIL, **wishes, **{_due_column(row): batch.now + pause}, error_code=error_code,
                detail=clean_text(message))
     batch.line("failed", row["received_uid"], row["revision"] + 1, error_code=error_code, detail=message,
