@@ -29,8 +29,8 @@ from scp.client.association import Caller
 from scp.client.source import AeSource
 from scp.config import Config
 from scp.dimse.accept import Limits
-from scp.node import place_of, policy_of, worker_settings
 from scp.pool import WorkerPool
+from scp.settings import place_of, policy_of, worker_settings
 
 POLL_SECONDS = 0.5
 LISTED_AT_A_TIME = 200

@@ -14,14 +14,11 @@ from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
 from pynetdicom.presentation import PresentationContext
 
-from dicomnn.dicom.syntaxes import COMPRESSIONS
 from dicomnn.errors import ConfigurationError, DicomnnError
 from dicomnn.flow.accounts import Accounts
 from dicomnn.flow.attachments import Attachments
-from dicomnn.flow.forward import Rule
-from dicomnn.flow.ingest import Arrival, Ingest, Policy, ProfileRule
-from dicomnn.flow.lift import NightRule
-from dicomnn.flow.opening import Archive, Place, open_archive
+from dicomnn.flow.ingest import Arrival, Ingest
+from dicomnn.flow.opening import Archive, open_archive
 from dicomnn.flow.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicomnn.flow.query import Search
 from dicomnn.flow.redescribe import redescribe
@@ -29,18 +26,24 @@ from dicomnn.flow.retrieve import Retrieval
 from scp import heartbeat
 from scp.attachments import AttachmentServer, read_secret
 from scp.config import Config
-from scp.dimse.accept import Limits, NodeAssociation, NodeServer, Peer, Service, request_handler
+from scp.dimse.accept import NodeAssociation, NodeServer, Peer, Service, request_handler
 from scp.dimse.contexts import VERIFICATION
-from scp.dimse.destination import Destination
 from scp.dimse.find import ONLINE, Find, serve_find
-from scp.dimse.forward import Manner
 from scp.dimse.get import serve_get
 from scp.dimse.move import Mover, serve_move
 from scp.dimse.store import open_arrival, serve_store
 from scp.dimse.stream import StoreRequest
-from scp.forwarder import ForwarderSettings
 from scp.health import Health, HealthServer
-from scp.pool import WorkerPool, WorkerSettings
+from scp.pool import WorkerPool
+from scp.settings import (
+    destinations_of,
+    forwarder_settings,
+    limits_of,
+    place_of,
+    policy_of,
+    syntaxes_of,
+    worker_settings,
+)
 from scp.tally import Tally
 from scp.web.factory import create_app
 from scp.web.guard import is_loopback
@@ -54,74 +57,6 @@ DRAIN_SECONDS = 5.0
 REDESCRIBE_PAUSE = 30.0
 REMEMBER_SECONDS = 60.0
 STALLED_SECONDS = 60.0          # without a round of housekeeping
-
-
-def place_of(config: Config) -> Place:
-    """The archive that a configuration names."""
-    return Place(folder=str(config.folder), store_url=config.archive.store, index_url=config.archive.index,
-                 policy=config.storage.on_conflict, grace_seconds=config.archive.release_grace_seconds)
-
-
-def rules_of(config: Config) -> tuple[ProfileRule, ...]:
-    """The rules, as the walks know them."""
-    return tuple(ProfileRule(r.profile, r.ae_title, r.modality, r.sop_class_uid, r.body_part, r.effort)
-                 for r in config.rules)
-
-
-def night_of(config: Config) -> NightRule | None:
-    """The nightly rule, None when there is none."""
-    wanted = config.recode
-    if not wanted.effort:
-        return None
-    return NightRule(wanted.effort, wanted.model, wanted.between, wanted.after_days, wanted.limit_per_night)
-
-
-def policy_of(config: Config) -> Policy:
-    """What the configuration says about arrivals."""
-    return Policy(
-        profile=config.coding.profile,
-        rules=rules_of(config),
-        conflict_status=config.storage.conflict_status,
-        keep_mismatched=config.storage.on_identity_mismatch == "keep",
-        minimum_free_bytes=config.storage.minimum_free_bytes,
-        forward=bool(config.forward),
-    )
-
-
-def worker_settings(config: Config) -> WorkerSettings:
-    """What the node tells its workers."""
-    coding, study = config.coding, config.study
-    return WorkerSettings(place=place_of(config), effort=coding.effort, rules=rules_of(config),
-                          night=night_of(config), lease_seconds=coding.lease_seconds,
-                          quiet_seconds=study.quiet_seconds, reports=study.reports,
-                          log_level=config.log.level, log_json=config.log.json)
-
-
-def _syntaxes(compress: str) -> tuple[str, ...]:
-    return (COMPRESSIONS[compress],) if compress else ()
-
-
-def destinations_of(config: Config) -> tuple[Destination, ...]:
-    """Where C-MOVE and rules may send."""
-    return tuple(Destination(d.ae_title, d.host, d.port, _syntaxes(d.compress)) for d in config.destinations)
-
-
-def limits_of(config: Config) -> Limits:
-    """What a peer may ask of the node, and how long the node waits for one."""
-    node = config.node
-    return Limits(node.max_pdu, node.max_associations, node.max_associations_per_peer, node.acse_timeout,
-                  node.dimse_timeout, node.network_timeout)
-
-
-def forwarder_settings(config: Config) -> ForwarderSettings:
-    """What the node tells its forwarder."""
-    said = config.forwarding
-    rules = tuple(Rule(f"rule {number}", rule.to, rule.modality, rule.ae_title, rule.description)
-                  for number, rule in enumerate(config.forward, 1))
-    manner = Manner(config.node.ae_title, limits_of(config), said.first_pause_seconds,
-                    said.longest_pause_seconds, said.attempts, said.at_once)
-    return ForwarderSettings(place_of(config), destinations_of(config), rules, manner, said.quiet_seconds,
-                             said.deadline_hours * 3600.0, config.log.level, config.log.json)
 
 
 class Node:
@@ -226,7 +161,7 @@ class Node:
         ae.add_supported_context(VERIFICATION)
         service = Service(
             limits=limits_of(self.config),
-            peers=tuple(Peer(p.ae_title, p.address or None, _syntaxes(p.compress))
+            peers=tuple(Peer(p.ae_title, p.address or None, syntaxes_of(p.compress))
                         for p in self.config.peers) or (Peer(),),
             open_sink=self._open_sink, serve=self._serve,
             closed=self._association_closed, tally=self.tally)

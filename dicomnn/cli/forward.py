@@ -41,8 +41,8 @@ def _on_archive(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def opened(archive: Path | None, config_path: Path | None, **more: Any) -> None:
         from dicomnn.flow.opening import open_archive
-        from scp.config import load
-        from scp.node import place_of
+        from scp.config_read import load
+        from scp.settings import place_of
 
         config = load(config_path)
         if archive is not None:

@@ -43,8 +43,8 @@ def command(context: click.Context, archive: Path | None, config_path: Path | No
     from dicomnn.flow.fsck import Check
     from dicomnn.flow.opening import open_archive
     from scp import heartbeat
-    from scp.config import load
-    from scp.node import place_of
+    from scp.config_read import load
+    from scp.settings import place_of
 
     config = load(config_path)
     if archive is not None:

@@ -270,7 +270,7 @@ def _at_work(
     from dicomnn.flow.migration.job import open_job
     from dicomnn.flow.migration.source import Stopped
     from scp import logs
-    from scp.config import load
+    from scp.config_read import load
     from scp.migrate import Manner, Migration
 
     logs.configure("error", False)

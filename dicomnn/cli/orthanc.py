@@ -44,7 +44,7 @@ def bring_in(context: click.Context, folder: Path, archive: Path | None, config_
     while node and Orthanc run."""
     from dicomnn.flow.attachments import Attachments
     from dicomnn.flow.orthanc import Moved, bring, in_order
-    from scp.node import policy_of
+    from scp.settings import policy_of
 
     if not folder.is_dir():
         raise UsageError(f"there is no folder '{folder}'")
@@ -65,7 +65,7 @@ def write(context: click.Context, folder: Path, archive: Path | None, config_pat
     repeated; the archive stays as it is."""
     from dicomnn.flow.attachments import Attachments
     from dicomnn.flow.orthanc import Moved, write_out
-    from scp.node import policy_of
+    from scp.settings import policy_of
 
     config, moved = _config(archive, config_path), Moved()
     with _opened(config) as opened:
@@ -76,7 +76,7 @@ def write(context: click.Context, folder: Path, archive: Path | None, config_pat
 
 
 def _config(archive: Path | None, config_path: Path | None) -> Config:
-    from scp.config import load
+    from scp.config_read import load
 
     config = load(config_path)
     return config if archive is None else config.with_("archive", path=str(archive))
@@ -84,7 +84,7 @@ def _config(archive: Path | None, config_path: Path | None) -> Config:
 
 def _opened(config: Config) -> Archive:
     from dicomnn.flow.opening import open_archive
-    from scp.node import place_of
+    from scp.settings import place_of
 
     place = place_of(config)
     if not place.exists:

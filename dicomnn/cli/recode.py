@@ -69,7 +69,7 @@ def command(path: Path | None, out: Path | None, archive: Path | None, config_pa
         return
     if overwrite:
         raise UsageError("--overwrite is for files: give a PATH")
-    from scp.config import load
+    from scp.config_read import load
 
     config = load(config_path)
     if archive is not None:
@@ -93,7 +93,7 @@ def _archive(config: Config, effort: str, model: str, jobs: int, *, study: str |
     from dicomnn.flow.opening import open_archive
     from scp import logs
     from scp.again import Run, node_works
-    from scp.node import place_of, worker_settings
+    from scp.settings import place_of, worker_settings
 
     logs.configure("warning", False)
     place = place_of(config)

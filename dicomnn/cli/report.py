@@ -72,7 +72,7 @@ def _from_archive(study_instance_uid: str, folder: Path, out: Path | None, as_js
     from dicomnn.flow.file_report import write_report
     from dicomnn.flow.opening import Place, open_archive
     from dicomnn.flow.study import report_folder, study_report
-    from scp.config import load
+    from scp.config_read import load
 
     place = Place(str(folder))
     if not place.exists:

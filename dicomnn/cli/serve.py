@@ -28,7 +28,7 @@ def command(config_path: Path | None, archive: Path | None, bind: str | None, po
     Prints one line, beginning with READY, when peers can connect.
     """
     from scp import logs
-    from scp.config import load
+    from scp.config_read import load
     from scp.node import Node
 
     config = load(config_path)

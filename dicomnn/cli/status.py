@@ -38,8 +38,8 @@ def command(context: click.Context, archive: Path | None, config_path: Path | No
             with_conflicts: bool, as_json: bool) -> None:
     """Backlog, rate, sizes, what was kept and why, failures and conflicts of an archive."""
     from dicomnn.flow.opening import open_archive
-    from scp.config import load
-    from scp.node import place_of
+    from scp.config_read import load
+    from scp.settings import place_of
 
     config = load(config_path)
     if archive is not None:

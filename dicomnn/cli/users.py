@@ -39,8 +39,8 @@ def _accounts(archive: Path | None, config_path: Path | None) -> Iterator[Accoun
     from dicomnn.flow.accounts import Accounts
     from dicomnn.flow.opening import open_archive
     from scp import logs
-    from scp.config import load
-    from scp.node import place_of
+    from scp.config_read import load
+    from scp.settings import place_of
 
     logs.configure("warning", False)
     config = load(config_path)

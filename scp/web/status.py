@@ -31,6 +31,7 @@ TABLE: dict[str, Row] = {
     "error": _OWN_FAULT,
     "usage": Row(404),                      # a frame that there is not
     "configuration": _OWN_FAULT,
+    "in-use": Row(409),
     "profile-not-available": _OWN_FAULT,
     "codec": _OWN_FAULT,
     "payload": _OWN_FAULT,

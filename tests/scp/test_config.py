@@ -11,9 +11,10 @@ import pytest
 
 from dicomnn.errors import ConfigurationError
 from scp import config as module
-from scp.config import Config, load
-from scp.node import night_of, place_of, rules_of
+from scp.config import Config
+from scp.config_read import load
 from scp.pool import WorkerSettings
+from scp.settings import night_of, place_of, rules_of
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -141,8 +142,8 @@ def test_the_plugin_is_listened_for_on_this_machine_only_and_with_a_secret(
 
 def test_the_document_names_every_key_with_its_default() -> None:
     text = (Path(__file__).parent.parent.parent / "docs" / "configuration.md").read_text()
-    for section in (*(f.default_factory for f in fields(Config) if f.name not in module._LISTS),
-                    *module._LISTS.values()):
+    for section in (*(f.default_factory for f in fields(Config) if f.name not in module.LISTS),
+                    *module.LISTS.values()):
         for key in fields(section):  # type: ignore[arg-type]
             default = key.default
             shown = (str(default).lower() if isinstance(default, bool)
