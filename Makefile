@@ -7,6 +7,7 @@
 #   make peers      tests against DCMTK, dicom3tools, Orthanc (Debian: dcmtk dicom3tools orthanc)
 #   make slow       the long tests
 #   make bench      ours beside JPEG-LS, JPEG XL, JPEG 2000 and HTJ2K: FOLDER=... OUT=... BENCH='--most 2'
+#   make seed       the paper that dicomnn started from, reproduced and measured: docs/seed.md (SEED_DATA=... MINUTES=10)
 #   make wheel-test build the wheel and use it in an empty environment
 #   make lint types layers unit     the four parts of `make test`, one at a time
 #   make clean      remove .venv, caches and build products
@@ -15,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -e -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := install
-.PHONY: install demo bench test lint types layers unit peers slow wheel-test clean
+.PHONY: install demo bench seed test lint types layers unit peers slow wheel-test clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,6 +26,9 @@ KEEP ?=
 FOLDER ?= sample_data
 OUT ?= runs/bench
 BENCH ?=
+SEED_DATA ?= ../shared/data/train
+SEED_RUN ?= runs/seed
+MINUTES ?= 10
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -q
 
@@ -67,6 +71,10 @@ demo: $(VENV)/compiled
 bench: $(VENV)/compiled $(VENV)/installed-bench
 	@$(BIN)/dicomnn bench $(FOLDER) --json $(OUT)/bench.json --efforts fast,default,max --bounded 1,2,4,8 --neighbours \
 	  $(BENCH)
+
+seed: $(VENV)/compiled $(VENV)/installed-bench
+	@$(BIN)/dicomnn seed $(SEED_DATA) --run $(SEED_RUN) --minutes $(MINUTES) --page docs/seed.md \
+	  --show sample_data/ct_thorax/ct_04.dcm --shown-as 'A made CT slice of `sample_data/` (no person).'
 
 # ---------------------------------------------------------------- tests
 lint: $(VENV)/installed-test
