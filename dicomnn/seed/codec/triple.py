@@ -18,7 +18,7 @@ from dicomnn.errors import UnknownModel
 from dicomnn.seed.codec.metrics import Metrics, eight_bit, measure
 from dicomnn.seed.codec.model import SeedModel, checked_image
 
-SHOWN = Path(__file__).resolve().parent / "shown"
+SHOWN = Path(__file__).resolve().parent
 LABEL = "the seed's codec (plain autoencoder, benchmark only)"
 
 
@@ -59,7 +59,7 @@ def drawn(latent: np.ndarray) -> np.ndarray:
 @cache
 def shown_model(kernel: int) -> SeedModel:
     """The small model for pages: pooling, filters of 2x2 or 3x3. Raises UnknownModel."""
-    path = SHOWN / f"pool-256-{kernel}x{kernel}.npz"
+    path = SHOWN / f"shown-{kernel}x{kernel}.npz"
     if not path.is_file():
         raise UnknownModel(f"There is no seed model '{path.stem}' in this package.", cure="Take 2 or 3.")
     return SeedModel.from_bytes(path.read_bytes())

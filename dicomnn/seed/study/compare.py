@@ -27,20 +27,19 @@ class Compared(NamedTuple):
 
 def mean_of(found: Sequence[Metrics], pixels: int) -> dict[str, float]:
     """Figures over images of ``pixels`` pixels each: mean bytes, MSE and SSIM; ratio and PSNR of those means,
-    so that an exact image counts as what it is.
+    so that an exact image counts as what it is. Without the PSNRs where all are exact.
     """
     size, mse, similarity = (
         float(np.mean([getattr(one, name) for one in found])) for name in ("coded_bytes", "mse", "ssim")
     )
-    return {
+    figures = {
         "images": len(found),
         "coded_bytes": size,
         "ratio": pixels / size,
         "mse": mse,
-        "psnr": psnr(mse, 1),
-        "psnr_255": psnr(mse, 255),
         "ssim": similarity,
     }
+    return figures | ({"psnr": psnr(mse, 1), "psnr_255": psnr(mse, 255)} if mse else {})
 
 
 def run_model(model: SeedModel, pixels: np.ndarray) -> Compared:

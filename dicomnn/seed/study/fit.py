@@ -30,7 +30,7 @@ STEPS_A_MINUTE = {("pool", 128): 300, ("pool", 256): 300, ("dense", 128): 75, ("
 """Steps for each minute of the whole command's budget with three seeds: the kinds then take about the same
 time, and the command its budget, on one core that has nothing else to do.
 """
-MOST_COUNTED = 64
+MOST_COUNTED = 32
 """Training images over which ranges and tables are counted."""
 FEWEST_STEPS = 4
 
@@ -114,7 +114,7 @@ def fit(
 
 
 def batch_of(design: Design, train: Prepared, seed: int, step: int) -> torch.Tensor:
-    """(BATCH, 1, s, s) float32 in [0, 1]: whole images; for `pool` crops of 64, of both sides in turn, since a
+    """(BATCH, 1, s, s) float32 in [0, 1]: whole images; for `pool` crops of 64, of both sides in turn: a
     convolution knows neither where it is nor how large the image is.
     """
     random = np.random.default_rng([seed, step])

@@ -24,11 +24,11 @@ from dicomnn.shelf import default_shelf
 from dicomnn.training.images import catalogue, reading
 from dicomnn.training.images.planes import PlaneCache
 from dicomnn.training.images.records import NotUsable, PlaneRecord
-from dicomnn.training.images.split import TEST, TRAIN, VALIDATION, Split, SplitRequest, split
+from dicomnn.training.images.split import TEST, TRAIN, VALIDATION, SplitRequest, split
 from dicomnn.training.stopping import Stop, Teller
 
 PERCENTILES = (0.5, 99.5)
-MOST_VALIDATION, MOST_TEST = 16, 16
+MOST_VALIDATION, MOST_TEST = 12, 16
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def prepare(
         sides[TRAIN],
         sides[VALIDATION],
         sides[TEST],
-        counts=_counts(dealt, sides),
+        counts=_counts(sides),
         sentence=dealt.sentence,
         digest=_digest(sides),
     )
@@ -149,15 +149,18 @@ def resized(unit: np.ndarray, side: int) -> np.ndarray:
     return np.rint(fitted[0, 0].clamp(0, 1).numpy() * 255).astype(np.uint8)
 
 
-def _counts(dealt: Split, sides: dict[str, Prepared]) -> dict[str, dict[str, int]]:
-    known = dealt.counts()
-    return {
-        side: {
-            "images": len(prepared.records),
-            **{key: known[side][key] for key in ("series", "scanners", "patients")},
+def _counts(sides: dict[str, Prepared]) -> dict[str, dict[str, int]]:
+    """Of the images that are used."""
+    counts = {}
+    for side, prepared in sides.items():
+        files = [record.file for record in prepared.records]
+        counts[side] = {
+            "images": len(files),
+            "series": len({(file.source, file.series) for file in files}),
+            "scanners": len({file.device for file in files}),
+            "patients": len({file.patient for file in files} - {""}),
         }
-        for side, prepared in sides.items()
-    }
+    return counts
 
 
 def _digest(sides: dict[str, Prepared]) -> str:

@@ -58,13 +58,15 @@ def _row(size: str, name: str, found: list[dict[str, float]], *, with_spread: bo
         middle = mean(key)
         return math.sqrt(sum((one[key] - middle) ** 2 for one in found) / max(len(found) - 1, 1))
 
-    def cell(key: str, form: str) -> str:
+    def cell(key: str, form: str, with_spread: bool = with_spread and len(found) > 1) -> str:
+        if key not in found[0]:
+            return "exact"
         text = format(mean(key), form)
-        return f"{text} ± {format(spread(key), form)}" if with_spread and len(found) > 1 else text
+        return f"{text} ± {format(spread(key), form)}" if with_spread else text
 
     return (
         f"| {size} | {name} | {mean('coded_bytes'):.0f} | {cell('ratio', '.2f')} | {mean('mse'):.6f} | "
-        f"{cell('psnr', '.2f')} | {mean('psnr_255'):.2f} | {cell('ssim', '.3f')} |"
+        f"{cell('psnr', '.2f')} | {cell('psnr_255', '.2f', with_spread=False)} | {cell('ssim', '.3f')} |"
     )
 
 
@@ -88,11 +90,11 @@ def sentences(record: dict[str, Any]) -> list[str]:
         best = group["compared"]
         own = group["kernels"][best][0]
         others = {
-            LABELS[name]: figures["psnr"] - own["psnr"]
+            LABELS[name]: f"{figures['psnr'] - own['psnr']:+.1f} dB" if "psnr" in figures else "exact"
             for name, figures in group["peers"].items()
             if figures["images"] == own["images"]
         }
-        told = ", ".join(f"{name} {gain:+.1f} dB" for name, gain in others.items())
+        told = ", ".join(f"{name} {gain}" for name, gain in others.items())
         if told:
             made.append(
                 f"* At the bytes of the autoencoder ({VARIANT_WORDS[group['variant']]}, {best}x{best}, "
