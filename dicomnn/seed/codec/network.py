@@ -75,6 +75,10 @@ class Autoencoder(nn.Module):
             down += [nn.Flatten(), nn.Linear(flat, DENSE_VALUES)]
             up = [nn.Linear(DENSE_VALUES, flat), nn.Unflatten(1, (channels, DENSE_SIDE, DENSE_SIDE)), *up]
         self.encoder, self.decoder = nn.Sequential(*down), nn.Sequential(*up)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         latents: torch.Tensor = self.encoder(images)
