@@ -47,7 +47,7 @@ def _row(axes: list[Any], row: Row) -> None:
         (f"latent, {len(made.coded)} bytes (1:{made.metrics.ratio:.1f})", made.latent),
         (f"decompressed, {made.metrics.psnr:.1f} dB", made.decompressed),
     ]
-    for name, label in LABELS.items():
+    for name, label in ((name, label.replace("`", "")) for name, label in LABELS.items()):
         other = row.others.get(name)
         if other is None:
             pictures.append((f"{label}: not so small", None))

@@ -38,8 +38,10 @@ def table(record: dict[str, Any]) -> str:
             name = f"autoencoder, {words}, {kernel}x{kernel}"
             lines.append(_row(size, name, seeds, with_spread=True))
         for codec, figures in group["peers"].items():
-            missing = record["images"]["test"]["images"] - figures["images"]
-            name = LABELS[codec] + (f" ({missing:.0f} of the images do not get so small)" if missing else "")
+            count, small = record["images"]["test"]["images"], figures["images"]
+            name = LABELS[codec] + (
+                f" (of the {small} of {count} images that it makes so small)" if small < count else ""
+            )
             lines.append(_row(size, name, [figures], with_spread=False))
         for codec in [codec for codec in LABELS if codec not in group["peers"]]:
             lines.append(f"| {size} | {LABELS[codec]} | none gets so small | | | | | |")
