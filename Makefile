@@ -13,6 +13,7 @@
 #   make screenshots  every page at 1280 and 1920 pixels into build/screenshots, two of them into docs/ (chromium)
 #   make bench-web  our DICOMweb beside Orthanc's: BENCH='--rounds 3'
 #   make bench-node our node beside Orthanc (Debian: orthanc orthanc-python dcmtk): OUT=... BENCH='--only find'
+#   make seed       the paper that dicomnn started from, reproduced and measured: docs/seed.md (SEED_DATA=... MINUTES=10)
 #   make wheel-test build the wheel and use it in an empty environment
 #   make lint types layers unit     the four parts of `make test`, one at a time
 #   make clean      remove .venv, caches and build products
@@ -21,8 +22,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -e -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := install
-.PHONY: install demo bench bench-web bench-node load test lint types layers unit peers ohif screenshots slow wheel-test \
-  clean
+.PHONY: install demo bench bench-web bench-node load seed test lint types layers unit peers ohif screenshots slow \
+  wheel-test clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -33,6 +34,9 @@ FOLDER ?= sample_data
 OUT ?= runs/bench
 BENCH ?=
 SECONDS_OF_LOAD ?= 600
+SEED_DATA ?= ../shared/data/train
+SEED_RUN ?= runs/seed
+MINUTES ?= 10
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -q
 
@@ -85,6 +89,10 @@ load: $(VENV)/compiled
 bench-node: $(VENV)/compiled
 	@PYTHONPATH=. $(BIN)/python benchmarks/node_beside_orthanc.py --json $(OUT)/node.json $(BENCH)
 	@PYTHONPATH=. $(BIN)/python benchmarks/orthanc_storage.py $(FOLDER) --json $(OUT)/orthanc_storage.json
+
+seed: $(VENV)/compiled $(VENV)/installed-bench
+	@$(BIN)/dicomnn seed $(SEED_DATA) --run $(SEED_RUN) --minutes $(MINUTES) --page docs/seed.md \
+	  --show sample_data/ct_thorax/ct_04.dcm --shown-as 'A made CT slice of `sample_data/` (no person).'
 
 # ---------------------------------------------------------------- tests
 lint: $(VENV)/installed-test
