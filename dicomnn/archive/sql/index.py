@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from dicomnn.archive.commit_queue import CommitQueue
@@ -41,6 +41,7 @@ from dicomnn.archive.sql import (
     attachments,
     describe,
     disputed,
+    ending,
     find,
     rebuild,
     schema,
@@ -50,15 +51,15 @@ from dicomnn.archive.sql import (
     work,
 )
 from dicomnn.archive.sql.accounts import SqlAccounts
-from dicomnn.archive.sql.batch import Batch, Known, clean_text
+from dicomnn.archive.sql.batch import Batch, Known
 from dicomnn.archive.sql.engine import WRITES, as_archive_error, make_engine
 from dicomnn.archive.sql.forward import SqlForwarding
 from dicomnn.archive.sql.migrate import migrate
-from dicomnn.archive.sql.receive import in_use, receive
-from dicomnn.archive.states import Event, State
+from dicomnn.archive.sql.receive import receive
+from dicomnn.archive.states import State
 from dicomnn.archive.store import Hook, nothing_happens
 from dicomnn.conditions import Condition
-from dicomnn.errors import ConfigurationError, InstanceNotFound, InUse
+from dicomnn.errors import ConfigurationError, InstanceNotFound
 
 Result = TypeVar("Result")
 Piece = Callable[[Batch], Any]
@@ -263,21 +264,7 @@ class SqlIndex(Index):
 
     # ---------------------------------------------------------------- the end
     def delete(self, sop_instance_uid: str, *, reason: str, by: str) -> bool:
-        table = schema.instance
-
-        def piece(batch: Batch) -> bool:
-            row = batch.row(or_(table.c.sop_instance_uid == sop_instance_uid,
-                                table.c.received_uid == sop_instance_uid))
-            if row is None or row["state"] == State.DELETED.value:
-                return False
-            if in_use(batch, row["received_uid"], row["digest"]):
-                raise InUse("another archive keeps it here.", subject=sop_instance_uid)
-            batch.move(row, Event.DELETE, why="deleted", reason=reason, detail=clean_text(f"by {by}"),
-                       error_code=None)
-            batch.line("deleted", row["received_uid"], row["revision"] + 1, reason=reason, by=by)
-            return True
-
-        return self._run(piece)
+        return self._run(lambda batch: ending.deleted(batch, sop_instance_uid, reason, by))
 
     def due_releases(self, limit: int = 100) -> list[Release]:
         with _told_as_archive_error():
@@ -285,19 +272,8 @@ class SqlIndex(Index):
 
     def released(self, object_names: Iterable[str]) -> None:
         names = sorted(object_names)
-        table = schema.release
-
-        def piece(batch: Batch) -> None:
-            for name in names:
-                size = batch.connection.execute(
-                    select(table.c.size).where(table.c.object_name == name)).scalar()
-                if size is not None and batch.connection.execute(
-                        delete(table).where(table.c.object_name == name)).rowcount:
-                    batch.count("store", -size)
-                    batch.count("releases", -1)
-
         if names:
-            self._run(piece)
+            self._run(lambda batch: ending.released(batch, names))
 
     # ---------------------------------------------------------------- questions
     def get(self, sop_instance_uid: str) -> Instance:
