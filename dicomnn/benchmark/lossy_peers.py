@@ -1,0 +1,111 @@
+"""The lossy standards: a plane and a setting in, a codestream out, and back; one thread each.
+
+JPEG 2000 is OpenJPEG with the irreversible 9/7 wavelet, asked for a PSNR of the true precision. JPEG XL is
+libjxl at effort 7 with a distance; it takes samples as full-scale light, so the plane is stretched to the
+whole of 16 bits and shrunk again, and rounded, after decoding: left in the low end it would be nearly black.
+JPEG-LS is CharLS, near-lossless. JPEG is 8 bits through a window: what lies outside of it is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dicomnn.benchmark.peers import precision
+from dicomnn.errors import UsageError
+
+
+@dataclass(frozen=True)
+class LossyPeer:
+    """`encode` (plane (rows, columns) uint16, setting) gives a codestream, `decode` (codestream, highest
+    value of the plane) the plane, uint16. `settings` run from the coarsest to the finest.
+    """
+
+    key: str
+    label: str
+    settings: tuple[float, ...]
+    encode: Callable[[np.ndarray, float], bytes]
+    decode: Callable[[bytes, int], np.ndarray]
+
+
+FULL = 65535
+DISTANCES = (25.0, 18.0, 13.0, 9.5, 7.0, 5.0, 3.5, 2.5, 1.8, 1.3, 0.9, 0.6, 0.4, 0.25, 0.15, 0.08, 0.04)
+
+
+def lossy_peer(key: str) -> LossyPeer:
+    """One of 'jpeg2000', 'jxl', 'jpegls'. Raises UsageError."""
+    if key == "jpeg2000":
+        return LossyPeer(
+            key, "JPEG 2000 9/7", tuple(float(psnr) for psnr in range(22, 90, 2)), _jpeg2000, _jpeg2000_back
+        )
+    if key == "jxl":
+        return LossyPeer(key, "JPEG XL e7", DISTANCES, _jpeg_xl, _jpeg_xl_back)
+    if key == "jpegls":
+        nears = (255.0, 160.0, 96.0, 64.0, 40.0, 24.0, 16.0, 10.0, 6.0, 4.0, 2.0, 1.0)
+        return LossyPeer(key, "JPEG-LS NEAR", nears, _jpegls, _jpegls_back)
+    raise UsageError(f"'{key}' is no lossy peer; they are jpeg2000, jxl and jpegls")
+
+
+def _room(plane: np.ndarray) -> int:
+    return 2 * plane.nbytes + 4096
+
+
+def _jpeg2000(plane: np.ndarray, setting: float) -> bytes:
+    import imagecodecs
+
+    return bytes(
+        imagecodecs.jpeg2k_encode(
+            plane,
+            level=int(setting),
+            reversible=False,
+            codecformat="j2k",
+            bitspersample=precision(plane),
+            numthreads=1,
+            out=_room(plane),
+        )
+    )
+
+
+def _jpeg2000_back(stream: bytes, peak: int) -> np.ndarray:
+    import imagecodecs
+
+    return np.asarray(imagecodecs.jpeg2k_decode(stream, numthreads=1)).astype(np.uint16)
+
+
+def _jpeg_xl(plane: np.ndarray, setting: float) -> bytes:
+    import imagecodecs
+
+    peak = max(1, int(plane.max()))
+    stretched = ((plane.astype(np.int64) * FULL + peak // 2) // peak).astype(np.uint16)
+    return bytes(
+        imagecodecs.jpegxl_encode(
+            stretched,
+            distance=setting,
+            effort=7,
+            lossless=False,
+            usecontainer=False,
+            numthreads=1,
+            out=_room(plane),
+        )
+    )
+
+
+def _jpeg_xl_back(stream: bytes, peak: int) -> np.ndarray:
+    import imagecodecs
+
+    decoded = np.asarray(imagecodecs.jpegxl_decode(stream, numthreads=1)).astype(np.int64)
+    return ((decoded * max(1, peak) + FULL // 2) // FULL).astype(np.uint16)
+
+
+def _jpegls(plane: np.ndarray, setting: float) -> bytes:
+    import imagecodecs
+
+    return bytes(imagecodecs.jpegls_encode(plane, int(setting), out=_room(plane)))
+
+
+def _jpegls_back(stream: bytes, peak: int) -> np.ndarray:
+    import imagecodecs
+
+    return np.minimum(np.asarray(imagecodecs.jpegls_decode(stream)), peak).astype(np.uint16)
