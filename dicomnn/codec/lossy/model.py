@@ -1,7 +1,7 @@
 """The lossy tier's tables from their bytes: networks, points of reconstruction, first chances.
 
 File: ``DNNLOSSY``, version (uint32), length of the JSON header (uint32), the header, one zlib stream of all
-arrays in the header's order, little endian. The id is the first 32 hex digits of the SHA-256 of the file.
+arrays in the header's order, little endian. The id is the first 16 hex digits of the SHA-256 of the file.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def to_bytes(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> byte
 
 
 class LossyModel:
-    """Checked tables of one released model; immutable. `id`: 32 hex digits."""
+    """Checked tables of one released model; immutable. `id`: 16 hex digits."""
 
     def __init__(self, data: bytes) -> None:
-        self.id = hashlib.sha256(data).hexdigest()[:32]
+        self.id = hashlib.sha256(data).hexdigest()[:16]
         arrays = _parse(data)
         self.arrays = arrays
         _check_sums(arrays)
