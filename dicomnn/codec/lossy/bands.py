@@ -11,14 +11,15 @@ import numpy as np
 from numba import njit
 
 from ..rans import raw, take
-from .contexts import gather, remember
+from .contexts import LIVELY, PAD, gather, outside, remember
+from .surroundings import HIDDEN, head, hidden
 
 ENCODE, DECODE = 0, 1
 LIMIT = 2815
 """Largest logit, in 1/256."""
 KINDS = 40
 BINS = 23
-HIDDEN_TOP = 2047
+LONGEST_RUN = 16
 LARGEST = (1 << 20) - 1
 
 
@@ -89,60 +90,103 @@ def learn(bit, one, logit, kind, place, by_band, by_bin, rates):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def network(x, inputs, level_bias, w1, b2, w2, b3, w3, a1, a2, out):
-    """Classes (34,) uint8 -> four logits in 1/256."""
-    a1[:] = level_bias
-    for i in range(inputs):
-        c = x[i]
-        if c != 0:
-            for j in range(a1.size):
-                a1[j] += w1[i, c, j]
-    a2[:] = b2
-    for i in range(a1.size):
-        h = min(max(a1[i], 0), HIDDEN_TOP)
-        if h != 0:
-            for j in range(a2.size):
-                a2[j] += h * w2[i, j]
-    for k in range(4):
-        total = b3[k]
-        for j in range(a2.size):
-            total += min(max(a2[j] >> 8, 0), HIDDEN_TOP) * w3[j, k]
-        out[k] = min(max(total >> 8, -LIMIT), LIMIT)
+def logit_of(h, heads, heads_bias, which):
+    """A logit in 1/256 of the rectified sums h (32,) int16."""
+    return min(max((head(h, heads, which) + int(heads_bias[which])) >> 6, -LIMIT), LIMIT)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def unused(side, parent, parent_activity, aunt, aunt_2, sister, sister_2, sister_activity):
-    """side[y, u] = 0 where everything outside of the band that a coefficient sees is zero."""
-    rows, columns = side.shape
-    half = np.zeros(((rows + 1) >> 1, (columns + 1) >> 1), np.uint8)
-    for y in range(half.shape[0]):
-        r = y + 2
-        for u in range(half.shape[1]):
-            c = u + 2
-            some = parent[r, c] | parent[r, c + 1] | parent[r, c - 1] | aunt[r, c] | aunt_2[r, c]
-            some |= parent[r - 1, c] | parent[r - 1, c + 1] | parent[r - 1, c - 1]
-            some |= parent[r + 1, c] | parent[r + 1, c + 1] | parent[r + 1, c - 1]
-            half[y, u] = some | (1 if parent_activity[r, c] != 0 else 0)
-    for y in range(rows):
-        r = y + 2
-        for u in range(columns):
-            c = u + 2
-            some = sister[r, c] | sister[r, c + 1] | sister[r, c - 1] | sister[r - 1, c] | sister[r + 1, c]
-            some |= sister_2[r, c] | sister_2[r, c + 1] | sister_2[r, c - 1]
-            some |= sister_2[r - 1, c] | sister_2[r + 1, c]
-            side[y, u] = some | half[y >> 1, u >> 1] | (1 if sister_activity[r, c] != 0 else 0)
+def shifted(logits, offsets, j):
+    """The logit of 'above class j' from the four of the network."""
+    if j < 3:
+        return int(logits[j])
+    return min(max(int(logits[3]) + int(offsets[min(j, 19)]), -LIMIT), LIMIT)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def magnitude_bits(m, logits, places, place, offsets, by_band, by_bin, sigmoid, cost):
-    """Bits of a magnitude >= 1 beyond 'not zero', the sign among them."""
-    total = np.float32(1.0)
+def magnitude_bits(m, logits, place, offsets, by_band, by_bin, sigmoid, cost):
+    """Bits of a magnitude m >= 1 that is known not to be 0, its sign among them."""
     k, raw_bits, _ = class_of(m)
+    total = np.float32(1 + raw_bits)
     for j in range(1, k + 1):
-        logit = logits[min(j, 3)] + (offsets[min(j, 19)] if j >= 3 else 0)
-        one = sigmoid[adapted(min(max(logit, -LIMIT), LIMIT), j, place, by_band, by_bin) + LIMIT]
+        one = sigmoid[adapted(shifted(logits, offsets, j), j, place, by_band, by_bin) + LIMIT]
         total += cost[((one if k > j else 65536 - one) + 8) >> 4]
-    return total + np.float32(raw_bits)
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def size_of(m, logits, points):
+    """Where magnitude m >= 1 is restored to, in steps: float32."""
+    return np.float32(m) - points[min(m, 3) - 1, (int(logits[min(m, 2)]) + LIMIT) >> 8]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def chosen(a, known, zero, logits, place, offsets, points, by_band, by_bin, sigmoid, cost, price):
+    """The encoder's magnitude for |coefficient| a: that of least error + price * bits, among the nearest, the
+    one below and 0. `known`, `zero`: bits of being not 0, of being 0.
+    """
+    top = min(int(a + np.float32(0.5)), LARGEST)
+    if price <= 0 or top == 0:
+        return top
+    best, m = a * a + price * zero, 0
+    for t in range(top, max(top - 2, 0), -1):
+        bits = known + magnitude_bits(t, logits, place, offsets, by_band, by_bin, sigmoid, cost)
+        d = a - size_of(t, logits, points)
+        j = d * d + price * bits
+        if j < best:
+            best, m = j, t
+    return m
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def code_run(
+    mode,
+    values,
+    r,
+    logits,
+    place,
+    offsets,
+    points,
+    by_band,
+    by_bin,
+    sigmoid,
+    cost,
+    price,
+    runs,
+    events,
+    counter,
+    words,
+    cursor,
+):
+    """A run of r quiet places: how many zeros come first, r where all are. runs (17,): of 'not all'."""
+    one = int(runs[r])
+    found = r
+    if mode == 0:
+        broken = cost[(one + 8) >> 4] + cost[(65536 // r + 8) >> 4]
+        whole = cost[(65536 - one + 8) >> 4]
+        for i in range(r):
+            a = abs(values[i])
+            if a >= 0.5:
+                m = chosen(
+                    a, broken, whole, logits, place, offsets, points, by_band, by_bin, sigmoid, cost, price
+                )
+                if m > 0:
+                    found = i
+                    break
+    bit = binary(mode, 1 if found < r else 0, one, events, counter, words, cursor)
+    runs[r] = one + (((65536 - 32 if bit else 32) - one) >> 5)
+    if bit == 0:
+        return r
+    frequency = 65536 // r if r > 1 else 32768
+    if r == 1:
+        return 0
+    if mode == 0:
+        events[counter[0]] = np.uint32((found * frequency) << 16 | frequency)
+        counter[0] += 1
+    else:
+        found = min((cursor[1] & 0xFFFF) // frequency, r - 1)
+        take(words, cursor, found * frequency, frequency)
+    return found
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -151,26 +195,25 @@ def code_band(
     values,
     q,
     restored,
+    wide,
     own,
-    own_activity,
+    activity,
     signs,
+    p_wide,
     parent,
     parent_activity,
-    aunt,
-    aunt_2,
+    aunts,
     sister,
     sister_2,
-    sister_activity,
-    inputs,
+    beside,
     level_bias,
-    w1,
-    b2,
-    w2,
-    b3,
-    w3,
+    weights,
+    heads,
+    heads_bias,
     offsets,
     points,
     sign_chances,
+    runs,
     place,
     by_band,
     by_bin,
@@ -184,62 +227,140 @@ def code_band(
     cursor,
 ):
     """A band in raster order. `values` float32: coefficients by the step (encoding). `q` int32 and `restored`
-    float32 (by the step) are filled. `price`: the encoder's worth of a bit, in squared steps.
+    float32 (by the step; zero before) are filled. `price`: the encoder's worth of a bit, in squared steps.
     """
     rows, columns = q.shape
     x = np.zeros(34, np.uint8)
-    a1, a2 = np.zeros(w1.shape[2], np.int32), np.zeros(w2.shape[1], np.int32)
-    logits, quiet = np.zeros(4, np.int32), np.zeros(4, np.int32)
-    side = np.zeros((rows, columns), np.uint8)
-    unused(side, parent, parent_activity, aunt, aunt_2, sister, sister_2, sister_activity)
-    network(x, inputs, level_bias, w1, b2, w2, b3, w3, a1, a2, quiet)
+    h, quiet_h = np.zeros(HIDDEN, np.int16), np.zeros(HIDDEN, np.int16)
+    logits, quiet = np.zeros(4, np.int64), np.zeros(4, np.int64)
+    side = np.empty((rows, columns), np.uint8)
+    outside(side, wide, p_wide, parent, parent_activity, aunts, sister, sister_2, beside)
+    hidden(weights, x, level_bias, quiet_h)
+    for k in range(4):
+        quiet[k] = logit_of(quiet_h, heads, heads_bias, k)
+    still = np.empty(columns + 1, np.uint8)
     for y in range(rows):
-        r = y + 2
+        row = (y + PAD) * wide + PAD
         for u in range(columns):
-            c = u + 2
-            some = side[y, u] | own[r, c - 1] | own[r, c - 2]
-            some |= own[r - 1, c - 2] | own[r - 1, c - 1] | own[r - 1, c]
-            some |= own[r - 1, c + 1] | own[r - 1, c + 2]
-            some |= own[r - 2, c - 1] | own[r - 2, c] | own[r - 2, c + 1]
-            if some == 0 and int(own_activity[r, c - 1]) + int(own_activity[r - 1, c]) < 2:
-                logits[:] = quiet
+            a, w, one_ = np.uint64(row + u), np.uint64(wide), np.uint64(1)
+            n, nn = a - w, a - w - w
+            some = side[y, u] | own[n] | own[n - one_] | own[n + one_] | own[n - one_ - one_]
+            some |= own[n + one_ + one_] | own[nn] | own[nn - one_] | own[nn + one_]
+            still[u] = some | (np.uint8(1) if activity[n] >= LIVELY else np.uint8(0))
+        still[columns] = 1
+        u = 0
+        while u < columns:
+            at = row + u
+            known = False
+            if still[u] == 0 and own[at - 1] | own[at - 2] == 0 and activity[at - 1] < LIVELY:
+                r = 1
+                while r < LONGEST_RUN and still[u + r] == 0:
+                    r += 1
+                skipped = code_run(
+                    mode,
+                    values[y, u : u + r],
+                    r,
+                    quiet,
+                    place,
+                    offsets,
+                    points,
+                    by_band,
+                    by_bin,
+                    sigmoid,
+                    cost,
+                    price,
+                    runs,
+                    events,
+                    counter,
+                    words,
+                    cursor,
+                )
+                for i in range(skipped):
+                    q[y, u + i] = 0
+                u += skipped
+                if skipped > 0:
+                    remember(0, row + u - 1, wide, own, activity)
+                if skipped == r:
+                    continue
+                at = row + u
+                known = True
+                for k in range(4):
+                    logits[k] = quiet[k]
             else:
+                p = ((y >> 1) + PAD) * p_wide + (u >> 1) + PAD
                 gather(
-                    x, y, u, own, own_activity, parent, parent_activity,
-                    aunt, aunt_2, sister, sister_2, sister_activity,
-                )  # fmt: skip
-                network(x, inputs, level_bias, w1, b2, w2, b3, w3, a1, a2, logits)
-            one = int(sigmoid[adapted(logits[0], 0, place, by_band, by_bin) + LIMIT])
-            m, negative = 0, 0
+                    x,
+                    at,
+                    wide,
+                    own,
+                    activity,
+                    p,
+                    p_wide,
+                    parent,
+                    parent_activity,
+                    aunts,
+                    sister,
+                    sister_2,
+                    beside,
+                )
+                hidden(weights, x, level_bias, h)
+                logits[0] = logit_of(h, heads, heads_bias, 0)
+                if mode == 0 and abs(values[y, u]) >= 0.5:
+                    for k in range(1, 4):
+                        logits[k] = logit_of(h, heads, heads_bias, k)
+            m = 0
             if mode == 0:
-                v = values[y, u]
-                negative = 1 if v < 0 else 0
-                a = abs(v)
-                m = int(a + np.float32(0.5))
-                if m > 0 and price > 0:
-                    best = a * a + price * cost[(65536 - one + 8) >> 4]
-                    top, m = min(m, LARGEST), 0
-                    nonzero = cost[(one + 8) >> 4]
-                    for t in range(top, max(top - 2, 0), -1):
-                        bits = nonzero + magnitude_bits(
-                            t, logits, 0, place, offsets, by_band, by_bin, sigmoid, cost
-                        )
-                        d = a - (np.float32(t) - points[min(t, 3) - 1, (logits[min(t, 2)] + LIMIT) >> 8])
-                        j = d * d + price * bits
-                        if j < best:
-                            best, m = j, t
-            bit = binary(mode, 1 if m > 0 else 0, one, events, counter, words, cursor)
-            learn(bit, one, logits[0], 0, place, by_band, by_bin, rates)
-            if bit == 0:
-                q[y, u] = 0
-                restored[y, u] = np.float32(0.0)
-                remember(0, y, u, own, own_activity)
-                continue
+                a_ = abs(values[y, u])
+                if known:
+                    m = max(
+                        1,
+                        chosen(
+                            a_,
+                            np.float32(0.0),
+                            np.float32(99.0),
+                            logits,
+                            place,
+                            offsets,
+                            points,
+                            by_band,
+                            by_bin,
+                            sigmoid,
+                            cost,
+                            price,
+                        ),
+                    )
+                elif a_ >= 0.5:
+                    one = int(sigmoid[adapted(logits[0], 0, place, by_band, by_bin) + LIMIT])
+                    m = chosen(
+                        a_,
+                        cost[(one + 8) >> 4],
+                        cost[(65536 - one + 8) >> 4],
+                        logits,
+                        place,
+                        offsets,
+                        points,
+                        by_band,
+                        by_bin,
+                        sigmoid,
+                        cost,
+                        price,
+                    )
+            if not known:
+                one = int(sigmoid[adapted(logits[0], 0, place, by_band, by_bin) + LIMIT])
+                bit = binary(mode, 1 if m > 0 else 0, one, events, counter, words, cursor)
+                learn(bit, one, logits[0], 0, place, by_band, by_bin, rates)
+                if bit == 0:
+                    q[y, u] = 0
+                    remember(0, at, wide, own, activity)
+                    u += 1
+                    continue
+                if mode == 1:
+                    for k in range(1, 4):
+                        logits[k] = logit_of(h, heads, heads_bias, k)
             k, raw_bits, low = class_of(m)
             j = 1
             while j < KINDS - 1:
-                logit = logits[min(j, 3)] + (offsets[min(j, 19)] if j >= 3 else 0)
-                logit = min(max(logit, -LIMIT), LIMIT)
+                logit = shifted(logits, offsets, j)
                 one = int(sigmoid[adapted(logit, j, place, by_band, by_bin) + LIMIT])
                 bit = binary(mode, 1 if k > j else 0, one, events, counter, words, cursor)
                 learn(bit, one, logit, j, place, by_band, by_bin, rates)
@@ -249,12 +370,14 @@ def code_band(
             if mode == 1:
                 low, raw_bits = lowest_of(j)
             m = low + raw(mode, m - low, raw_bits, events, counter, words, cursor)
-            at = 9 * signs[r, c - 1] + 3 * signs[r - 1, c] + signs[r - 1, c - 1]
-            one = int(sign_chances[at])
+            negative = 1 if mode == 0 and values[y, u] < 0 else 0
+            s = 9 * signs[at - 1] + 3 * signs[at - wide] + signs[at - wide - 1]
+            one = int(sign_chances[s])
             negative = binary(mode, negative, one, events, counter, words, cursor)
-            sign_chances[at] = one + (((64 * 1023 if negative else 64) - one) >> 6)
-            signs[r, c] = 1 + negative
+            sign_chances[s] = one + (((65536 - 64 if negative else 64) - one) >> 6)
+            signs[at] = 1 + negative
             q[y, u] = -m if negative else m
-            size = np.float32(m) - points[min(m, 3) - 1, (logits[min(m, 2)] + LIMIT) >> 8]
+            size = size_of(m, logits, points)
             restored[y, u] = -size if negative else size
-            remember(m, y, u, own, own_activity)
+            remember(m, at, wide, own, activity)
+            u += 1

@@ -17,7 +17,7 @@ from dicomnn.errors import PayloadCorrupt, PayloadTruncated
 from ..rans import LOWEST_STATE, encode_events, pack
 from .bands import DECODE, ENCODE, KINDS, code_band, cost_table
 from .base import code_lowest, code_mask
-from .layout import ROOM, Known, bands, lowest, nothing
+from .layout import Known, bands, lowest, nothing, room_of
 from .model import LossyModel
 from .wavelet import analyse, levels_of, synthesise
 
@@ -67,6 +67,7 @@ class _Coder:
             self.cursor[1] = int.from_bytes(stream[:4], "little")
         self.by_band, self.by_bin = np.zeros((KINDS, 16), np.int64), np.zeros((3, KINDS, 23), np.int64)
         self.signs = model.arrays["signs"].astype(np.uint16)
+        self.runs = model.arrays["runs"].astype(np.uint16)
         self.lowest = model.arrays["lowest"].astype(np.uint16)
         self.pixels, self.blocks = (
             model.arrays["mask"].astype(np.uint16),
@@ -91,42 +92,44 @@ class _Coder:
         code_lowest(self.mode, np.ascontiguousarray(values[place]), q, self.lowest, *self.stream)
         restored[place] = q.astype(np.float32)
         self.quantised.append(q)
-        empty = nothing(*shape)
-        parents: list[Known] = [empty] * 3
-        level_done: list[Known] = []
+        wide, high, level = 0, room_of(*shape, levels, levels)[1], 0
+        parents: list[Known] = []
+        done: list[Known] = []
         for number, band in enumerate(bands(*shape, levels)):
             o = band.orientation
             view = restored[band.rows, band.columns]
-            rows, columns = view.shape
-            own = np.zeros((rows + ROOM, columns + ROOM), np.uint8)
-            activity, signs = np.zeros(own.shape, np.uint16), np.zeros(own.shape, np.uint8)
-            aunts = [parents[i].classes for i in range(3) if i != o]
-            q = np.empty((rows, columns), np.int32)
+            if band.level != level:
+                level = band.level
+                deep, wide = room_of(*shape, levels, level)
+                empty = nothing(deep * wide)
+                parents, done = (done if done else [empty] * 3), []
+            own, activity = nothing(deep * wide)
+            q = np.empty(view.shape, np.int32)
+            aunts = tuple(parents[i].classes for i in range(3) if i != o)
             code_band(
                 self.mode,
                 np.ascontiguousarray(values[band.rows, band.columns]),
                 q,
                 view,
+                wide,
                 own,
                 activity,
-                signs,
+                np.zeros(own.size, np.uint8),
+                high,
                 parents[o].classes,
                 parents[o].activity,
-                aunts[0],
-                aunts[1],
-                level_done[0].classes if o > 0 else empty.classes,
-                level_done[1].classes if o == 2 else empty.classes,
-                level_done[o - 1].activity if o > 0 else empty.activity,
-                34,
+                aunts,
+                done[0].classes if o > 0 else empty.classes,
+                done[1].classes if o == 2 else empty.classes,
+                done[o - 1].activity if o > 0 else empty.activity,
                 arrays["levels"][o, band.level],
-                model.classes[o],
-                arrays["hidden_bias"][o],
-                arrays["hidden"][o],
-                arrays["heads_bias"][o],
+                arrays["classes"][o],
                 arrays["heads"][o],
+                arrays["heads_bias"][o],
                 arrays["offsets"][o],
                 model.points[o],
                 self.signs[o],
+                self.runs[o, band.level],
                 number,
                 self.by_band,
                 self.by_bin[o],
@@ -137,9 +140,9 @@ class _Coder:
                 *self.stream,
             )
             self.quantised.append(q)
-            level_done.append(Known(own, activity))
+            done.append(Known(own, activity))
             if o == 2:
-                parents, level_done = level_done, []
+                high = wide
         return restored
 
     def bytes(self) -> bytes:
@@ -171,7 +174,7 @@ def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -
     base, high = (low + int(plane.max())) // 2, int(plane.max())
     rows, columns = plane.shape
     levels = levels_of(rows, columns)
-    coder = _Coder(ENCODE, model, 12 * plane.size + 4096)
+    coder = _Coder(ENCODE, model, _most_events(plane.size, high - low, float(step)))
     if mask is not None:
         framed = np.zeros((rows + 2, columns + 4), np.uint8)
         framed[2:, 2:-2] = mask
@@ -180,6 +183,14 @@ def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -
     coder.coefficients(plane.shape, levels, scaled, price)
     coder.scaled = scaled
     return HEAD.pack(flags, quality, base, low, high) + coder.bytes(), coder
+
+
+def _most_events(size: int, span: int, step: float) -> int:
+    """No plane of `size` values within `span` makes more events: a value has two for each octave of its
+    magnitude, which the transform makes at most 64 times as large, its raw bits and its sign.
+    """
+    octaves = math.ceil(math.log2(64 * span / step + 2))
+    return (3 * octaves + 4) * size + 4096
 
 
 def decode_frame(stream: bytes, shape: tuple[int, int], model: LossyModel) -> np.ndarray:
@@ -241,5 +252,3 @@ def filled(plane: np.ndarray, mask: np.ndarray) -> np.ndarray:
         near = (cross + 4 * near[1:-1, 1:-1]) / 8
         above = weight * value + (1 - weight) * near
     return above.astype(np.float32)
-
-

@@ -42,14 +42,20 @@ def lowest(rows: int, columns: int, levels: int) -> tuple[slice, slice]:
     return slice(0, rows), slice(0, columns)
 
 
+def room_of(rows: int, columns: int, levels: int, level: int) -> tuple[int, int]:
+    """Rows and columns of the padded arrays of all bands of a level."""
+    for _ in range(level):
+        rows, columns = (rows + 1) // 2, (columns + 1) // 2
+    return rows + ROOM, columns + ROOM
+
+
 class Known(NamedTuple):
-    """What later bands read of a coded one."""
+    """What later bands read of a coded one, flat."""
 
     classes: np.ndarray
     activity: np.ndarray
 
 
-def nothing(rows: int, columns: int) -> Known:
-    """An absent band, large enough for any band of a frame of that size."""
-    shape = (rows // 2 + 1 + ROOM, columns // 2 + 1 + ROOM)
-    return Known(np.zeros(shape, np.uint8), np.zeros(shape, np.uint16))
+def nothing(size: int) -> Known:
+    """An absent band of `size` places."""
+    return Known(np.zeros(size, np.uint8), np.zeros(size, np.uint16))

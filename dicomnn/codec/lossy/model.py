@@ -17,27 +17,26 @@ import numpy as np
 
 from dicomnn.errors import InexactArithmetic, ModelCorrupt
 
-from .bands import BINS, HIDDEN_TOP, KINDS, sigmoid_table
+from .bands import BINS, KINDS, LONGEST_RUN, sigmoid_table
 from .contexts import CLASSES, INPUTS
+from .surroundings import HIDDEN, HIDDEN_TOP
 from .wavelet import MOST_LEVELS
 
 MAGIC = b"DNNLOSSY"
 VERSION = 1
 LARGEST_BODY = 4 << 20
-HIDDEN, HIDDEN_2 = 24, 16
 ORIENTATIONS = 3
 
 # name -> (dtype, shape)
 SCHEMA: dict[str, tuple[str, tuple[int, ...]]] = {
     "classes": ("<i2", (ORIENTATIONS, INPUTS, CLASSES, HIDDEN)),
-    "levels": ("<i4", (ORIENTATIONS, MOST_LEVELS + 1, HIDDEN)),
-    "hidden": ("<i2", (ORIENTATIONS, HIDDEN, HIDDEN_2)),
-    "hidden_bias": ("<i4", (ORIENTATIONS, HIDDEN_2)),
-    "heads": ("<i2", (ORIENTATIONS, HIDDEN_2, 4)),
+    "levels": ("<i2", (ORIENTATIONS, MOST_LEVELS + 1, HIDDEN)),
+    "heads": ("<i2", (ORIENTATIONS, 4, HIDDEN)),
     "heads_bias": ("<i4", (ORIENTATIONS, 4)),
     "offsets": ("<i4", (ORIENTATIONS, 20)),
     "points": ("<i2", (ORIENTATIONS, 3, BINS)),
     "signs": ("<u2", (ORIENTATIONS, 27)),
+    "runs": ("<u2", (ORIENTATIONS, MOST_LEVELS + 1, LONGEST_RUN + 1)),
     "lowest": ("<u2", (16, KINDS)),
     "mask": ("<u2", (1024,)),
     "blocks": ("<u2", (12,)),
@@ -104,23 +103,15 @@ def _parse(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _check_sums(arrays: dict[str, np.ndarray]) -> None:
-    """No sum of the networks can leave int32; no chance is 0 or 1."""
+    """No sum can leave int16 (first layer) or int32 (heads); no chance is 0."""
     for o in range(ORIENTATIONS):
-        first = np.abs(arrays["classes"][o].astype(np.int64)).max(1).sum(0)
-        sums = [
-            (first + np.abs(arrays["levels"][o].astype(np.int64)).max(0)).max(),
-            (
-                np.abs(arrays["hidden"][o].astype(np.int64)).sum(0) * HIDDEN_TOP
-                + np.abs(arrays["hidden_bias"][o].astype(np.int64))
-            ).max(),
-            (
-                np.abs(arrays["heads"][o].astype(np.int64)).sum(0) * HIDDEN_TOP
-                + np.abs(arrays["heads_bias"][o].astype(np.int64))
-            ).max(),
-        ]
-        if max(int(total) for total in sums) >= 1 << 31:
-            raise InexactArithmetic("a layer of the lossy model can form sums of 2^31 and more")
-    for name in ("signs", "lowest", "mask", "blocks", "sigmoid"):
+        rows = np.abs(arrays["classes"][o].astype(np.int64)).max(1).sum(0)
+        first = int((rows + np.abs(arrays["levels"][o].astype(np.int64)).max(0)).max())
+        second = np.abs(arrays["heads"][o].astype(np.int64)).sum(1) * HIDDEN_TOP
+        last = int((second + np.abs(arrays["heads_bias"][o].astype(np.int64))).max())
+        if first >= 1 << 15 or last >= 1 << 31:
+            raise InexactArithmetic("a layer of the lossy model can form sums that its integers do not hold")
+    for name in ("signs", "runs", "lowest", "mask", "blocks", "sigmoid"):
         if int(arrays[name].min()) < 1:
             raise ModelCorrupt(f"array {name} of the lossy model holds a chance of 0")
     if arrays["classes"][:, :, 0].any():
