@@ -7,6 +7,7 @@
 #   make peers      tests against DCMTK, dicom3tools, Orthanc (Debian: dcmtk dicom3tools orthanc)
 #   make slow       the long tests
 #   make bench      ours beside JPEG-LS, JPEG XL, JPEG 2000 and HTJ2K: FOLDER=... OUT=... BENCH='--most 2'
+#   make bench-lossy  the lossy tier beside JPEG 2000 and JPEG XL: curves, BD-rates; FOLDER=... OUT=...
 #   make wheel-test build the wheel and use it in an empty environment
 #   make lint types layers unit     the four parts of `make test`, one at a time
 #   make clean      remove .venv, caches and build products
@@ -15,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -e -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := install
-.PHONY: install demo bench test lint types layers unit peers slow wheel-test clean
+.PHONY: install demo bench bench-lossy test lint types layers unit peers slow wheel-test clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -67,6 +68,9 @@ demo: $(VENV)/compiled
 bench: $(VENV)/compiled $(VENV)/installed-bench
 	@$(BIN)/dicomnn bench $(FOLDER) --json $(OUT)/bench.json --efforts fast,default,max --bounded 1,2,4,8 --neighbours \
 	  $(BENCH)
+
+bench-lossy: $(VENV)/compiled $(VENV)/installed-bench
+	@$(BIN)/dicomnn bench $(FOLDER) --lossy --json $(OUT)/bench-lossy.json $(BENCH)
 
 # ---------------------------------------------------------------- tests
 lint: $(VENV)/installed-test
