@@ -26,7 +26,7 @@ FLAG_MASK, FLAG_FILTER = 1, 2
 STEPS_PER_OCTAVE = 64
 FINEST, COARSEST = 0, 64 * 19 - 1
 RATES = np.array([2, 5], np.int64)
-PRICE = 0.16
+PRICE = 0.11
 COST = cost_table()
 
 
