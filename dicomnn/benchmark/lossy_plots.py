@@ -46,33 +46,30 @@ def _figure(width: float, height: float) -> Any:
 
 
 def draw_curves(found: Sequence[Curves], path: Path) -> None:
-    """Mean over the frames of each group, at rates that all reach, one row a group."""
-    groups = [
-        g for g in dict.fromkeys(c.group for c in found) if any(c.group == g and c.points for c in found)
-    ]
+    """Mean over the frames of each group, one row a group: frames that every codec coded, at rates that every
+    one of them reaches, so that all lines of a panel are of the same images.
+    """
+    codecs = list(dict.fromkeys(key for curves in found for key in curves.points))
+    at = np.geomspace(LOWEST, HIGHEST, 25)
+    whole = [c for c in found if all(_at_rates(c, codec, "psnr", at) is not None for codec in codecs)]
+    groups = list(dict.fromkeys(curves.group for curves in whole))
     figure = _figure(3.4 * len(AXES), 2.6 * max(1, len(groups)))
     panels = figure.subplots(max(1, len(groups)), len(AXES), squeeze=False)
-    at = np.geomspace(LOWEST, HIGHEST, 25)
     for row, group in zip(panels, groups, strict=False):
-        members = [c for c in found if c.group == group and c.points]
+        members = [c for c in whole if c.group == group]
         for panel, (name, label) in zip(row, AXES.items(), strict=True):
-            for codec in dict.fromkeys(key for c in members for key in c.points):
-                lines = [_at_rates(c, codec, name, at) for c in members]
-                known = [line for line in lines if line is not None]
-                if known:
-                    panel.plot(
-                        at,
-                        np.nanmean(np.array(known), axis=0),
-                        color=COLOURS.get(codec, "#444444"),
-                        label=LABELS.get(codec, codec),
-                    )
+            for codec in codecs:
+                lines = np.array([_at_rates(c, codec, name, at) for c in members], dtype=np.float64)
+                colour = COLOURS.get(codec, "#444444")
+                panel.plot(at, lines.mean(axis=0), color=colour, label=LABELS.get(codec, codec))
             panel.set_xscale("log")
             panel.set_xlabel("bits per pixel")
             panel.set_ylabel(label)
             panel.set_title(f"{group} ({len(members)})", fontsize=9)
             panel.grid(color="#dddddd", linewidth=0.6)
             panel.spines[["top", "right"]].set_visible(False)
-    panels[0][0].legend(fontsize=7)
+    if groups:
+        panels[0][0].legend(fontsize=7)
     figure.savefig(path, dpi=130)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from dicomnn.benchmark.lossy import HIGHEST, LOWEST, OURS, Curves, Point, means, noise_power, point, window_of
 from dicomnn.benchmark.lossy_peers import lossy_peer
+from dicomnn.benchmark.lossy_plots import draw_curves, draw_tile
 from dicomnn.errors import UsageError
 
 
@@ -69,3 +72,15 @@ def test_bd_rates_are_averaged_by_group_and_over_all() -> None:
     assert by_name["CT", "psnr"].mean == pytest.approx(-0.2)
     assert by_name["MR", "windowed_ssim"].mean == pytest.approx(-0.4)
     assert by_name["all", "psnr"].mean == pytest.approx(-0.3) and by_name["all", "psnr"].count == 2
+
+
+def test_curves_and_tiles_are_drawn(tmp_path: Path) -> None:
+    found = [
+        Curves("a", "CT", "a.dcm", points={OURS: curve(0.8), "jpeg2000": curve(1.0)}),
+        Curves("b", "MR", "b.dcm", points={OURS: curve(0.6)}),
+    ]
+    draw_curves(found, tmp_path / "curves.png")
+    draw_curves(found[1:], tmp_path / "alone.png")
+    plane = scene(4095)
+    draw_tile(plane, {OURS: (plane + 3, 0.5), "jpeg2000": (plane, 0.5)}, tmp_path / "tile.png")
+    assert all((tmp_path / name).stat().st_size > 5000 for name in ("curves.png", "alone.png", "tile.png"))
