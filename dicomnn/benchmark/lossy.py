@@ -156,6 +156,24 @@ def theirs(plane: np.ndarray, key: str) -> list[Point]:
     return points
 
 
+def alike(
+    curves: Curves, plane: np.ndarray, model: LossyModel, rate: float
+) -> dict[str, tuple[np.ndarray, float]]:
+    """By codec: what ours makes of a plane nearest to `rate`, and the others nearest to the bytes of that;
+    with the bits per pixel of each.
+    """
+    mine = min(curves.points[OURS], key=lambda p: abs(math.log(p.rate / rate)))
+    stream = encode_frame(plane, int(mine.setting), model)
+    found = {OURS: (decode_frame(stream, plane.shape, model), mine.rate)}
+    for key, points in curves.points.items():
+        if key != OURS and points:
+            nearest = min(points, key=lambda p: abs(math.log(p.rate / mine.rate)))
+            peer = lossy_peer(key)
+            coded = peer.encode(plane, nearest.setting)
+            found[key] = (peer.decode(coded, int(plane.max())), nearest.rate)
+    return found
+
+
 def run(
     folder: Path,
     model: LossyModel,
@@ -164,8 +182,11 @@ def run(
     sources: Sequence[str] = (),
     exclude: Sequence[str] = (),
     done: Callable[[Curves], None] | None = None,
+    seen: Callable[[Curves, np.ndarray], None] | None = None,
 ) -> list[Curves]:
-    """The middle frame of every series below `folder`. A frame that cannot be measured has a `problem`."""
+    """The middle frame of every series below `folder`. A frame that cannot be measured has a `problem`; of
+    the others `seen` gets the plane.
+    """
     found = []
     for series in look(folder, sources=sources, exclude=exclude, most=1).series:
         for unit in series.units:
@@ -180,6 +201,8 @@ def run(
                 curves.points[OURS] = ours(plane, model)
                 for key in peers:
                     curves.points[key] = theirs(plane, key)
+                if seen is not None:
+                    seen(curves, plane)
             except DicomnnError as error:
                 curves.problem = str(error)
             found.append(curves)
