@@ -35,8 +35,9 @@ def decode(payload: bytes, models: Callable[[str], bytes]) -> np.ndarray:
     out = np.empty((frames, rows, columns), np.uint16)
     for number in range(frames):
         length, checksum = struct.unpack_from("<II", payload, 22 + 8 * number)
-        out[number] = _Frame(payload[at : at + length], (rows, columns), model).plane()
-        if _crc32c(out[number].astype("<u2").tobytes()) != checksum:
+        stream = payload[at : at + length]
+        out[number] = _Frame(stream, (rows, columns), model).plane()
+        if _crc32c(stream[:9] + out[number].astype("<u2").tobytes()) != checksum:
             raise PayloadCorrupt("the decoded values have another checksum", where=f"frame {number}")
         at += length
     return out

@@ -22,7 +22,7 @@ from .model import LossyModel
 from .wavelet import analyse, levels_of, synthesise
 
 HEAD = struct.Struct("<BHHHH")
-FLAG_MASK, FLAG_FILTER = 1, 2
+FLAG_MASK = 1
 STEPS_PER_OCTAVE = 64
 FINEST, COARSEST = 0, 64 * 19 - 1
 RATES = np.array([2, 5], np.int64)
@@ -198,7 +198,7 @@ def decode_frame(stream: bytes, shape: tuple[int, int], model: LossyModel) -> np
     if len(stream) < HEAD.size + 4:
         raise PayloadTruncated("the stream of a lossy frame ends in its first bytes")
     head = Head(*HEAD.unpack_from(stream))
-    if head.flags & ~3 or head.quality > COARSEST or not head.low <= head.base <= head.high:
+    if head.flags & ~FLAG_MASK or head.quality > COARSEST or not head.low <= head.base <= head.high:
         raise PayloadCorrupt("the first bytes of a lossy frame contradict each other")
     body = stream[HEAD.size :]
     if len(body) % 2:

@@ -20,7 +20,7 @@ from dicomnn.errors import (
 )
 
 from ..checksum import crc32c
-from .frame import decode_frame
+from .frame import HEAD, decode_frame
 from .model import LossyModel
 
 MAGIC = b"DNNL"
@@ -47,9 +47,11 @@ class Header:
     size: int
 
 
-def checksum_of(plane: np.ndarray) -> int:
-    """CRC-32C of a plane's values, uint16 little endian, row by row."""
-    return crc32c(np.ascontiguousarray(plane, dtype="<u2").tobytes())
+def checksum_of(stream: bytes, plane: np.ndarray) -> int:
+    """CRC-32C of a stream's first bytes, some of which may not show in the values, and then of the values of
+    its plane, uint16 little endian, row by row.
+    """
+    return crc32c(stream[: HEAD.size] + np.ascontiguousarray(plane, dtype="<u2").tobytes())
 
 
 def build(streams: Sequence[bytes], planes: Sequence[np.ndarray], model: LossyModel) -> bytes:
@@ -59,7 +61,7 @@ def build(streams: Sequence[bytes], planes: Sequence[np.ndarray], model: LossyMo
     rows, columns = planes[0].shape
     records = np.empty(len(streams), FRAME_RECORD)
     records["length"] = [len(stream) for stream in streams]
-    records["checksum"] = [checksum_of(plane) for plane in planes]
+    records["checksum"] = [checksum_of(*pair) for pair in zip(streams, planes, strict=True)]
     head = FIXED.pack(MAGIC, VERSION, 0, rows, columns, len(streams), bytes.fromhex(model.id))
     head += records.tobytes()
     return head + CHECKSUM.pack(crc32c(head)) + b"".join(streams)
@@ -124,6 +126,6 @@ def _frame(payload: bytes, header: Header, model: LossyModel, number: int) -> np
         plane = decode_frame(stream, (header.rows, header.columns), model)
     except (PayloadCorrupt, PayloadTruncated) as error:
         raise type(error)(str(error), where=where) from error
-    if checksum_of(plane) != int(header.checksums[number]):
+    if checksum_of(stream, plane) != int(header.checksums[number]):
         raise PayloadCorrupt("the decoded values of a lossy frame have another checksum", where=where)
     return plane
