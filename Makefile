@@ -14,6 +14,7 @@
 #   make bench-web  our DICOMweb beside Orthanc's: BENCH='--rounds 3'
 #   make bench-node our node beside Orthanc (Debian: orthanc orthanc-python dcmtk): OUT=... BENCH='--only find'
 #   make seed       the paper that dicomnn started from, reproduced and measured: docs/seed.md (SEED_DATA=... MINUTES=10)
+#   make bench-lossy  the lossy tier beside JPEG 2000 and JPEG XL: curves, BD-rates; FOLDER=... OUT=...
 #   make wheel-test build the wheel and use it in an empty environment
 #   make lint types layers unit     the four parts of `make test`, one at a time
 #   make clean      remove .venv, caches and build products
@@ -22,7 +23,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -e -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := install
-.PHONY: install demo bench bench-web bench-node load seed test lint types layers unit peers ohif screenshots slow \
+.PHONY: install demo bench bench-web bench-node bench-lossy load seed test lint types layers unit peers ohif screenshots slow \
   wheel-test clean
 
 PYTHON ?= python3
@@ -93,6 +94,9 @@ bench-node: $(VENV)/compiled
 seed: $(VENV)/compiled $(VENV)/installed-bench
 	@$(BIN)/dicomnn seed $(SEED_DATA) --run $(SEED_RUN) --minutes $(MINUTES) --page docs/seed.md \
 	  --show sample_data/ct_thorax/ct_04.dcm --shown-as 'A made CT slice of `sample_data/` (no person).'
+
+bench-lossy: $(VENV)/compiled $(VENV)/installed-bench
+	@$(BIN)/dicomnn bench $(FOLDER) --lossy --json $(OUT)/bench-lossy.json $(BENCH)
 
 # ---------------------------------------------------------------- tests
 lint: $(VENV)/installed-test

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 
+from dicomnn.codec.lossy.model import LossyModel
 from dicomnn.codec.model import Model
 from dicomnn.errors import ConfigurationError, ModelCorrupt, UnknownModel
 
@@ -95,11 +96,15 @@ def default_shelf(*, extra: ModelBytes | None = None) -> Shelf:
     """The site's own models (the folder that ``DICOMNN_MODELS`` names, `dicomnn train` writes there), then
     those that came with this dicomnn: in the installed package, or in ``models/`` of the checkout.
     """
+    return Shelf(_default_folders(), extra=extra)
+
+
+def _default_folders() -> list[Path]:
     package = Path(__file__).resolve().parent
     own = os.environ.get(OWN_MODELS)
     folders = [Path(own)] if own else []
     folders += [package / "models", package.parent / "models"]
-    return Shelf([folder for folder in folders if folder.is_dir()], extra=extra)
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def _released(folder: Path) -> list[str]:
@@ -113,3 +118,46 @@ def _released(folder: Path) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"{path} cannot be read as a list of released models ({error}).") from error
     return released
+
+
+class LossyShelf:
+    """Models of the lossy tier: ``lossy/<id>/model.bin`` (16 hex digits) in the same folders, in the order
+    that ``lossy/released.json`` gives. ``get`` is what decoding a lossy payload takes as ``models``.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = [Path(folder) / "lossy" for folder in folders]
+        self._models: dict[str, LossyModel] = {}
+        self._lock = Lock()
+
+    def newest(self) -> LossyModel:
+        """The model that new encodes use. Raises UnknownModel."""
+        for folder in self._folders:
+            released = _released(folder)
+            if released:
+                return self.get(released[-1])
+        raise UnknownModel("No model of the lossy tier was found.", cure="Install the complete package.")
+
+    def get(self, model_id: str) -> LossyModel:
+        """The model with this id. Raises UnknownModel, ModelCorrupt."""
+        with self._lock:
+            if model_id not in self._models:
+                model = LossyModel(self.model_bytes(model_id))
+                if model.id != model_id:
+                    raise ModelCorrupt(f"The model kept under {model_id} has the id {model.id}.")
+                self._models[model_id] = model
+            return self._models[model_id]
+
+    def model_bytes(self, model_id: str) -> bytes:
+        """The bytes of a model. Raises UnknownModel."""
+        if re.fullmatch(r"[0-9a-f]{16}", model_id):
+            for folder in self._folders:
+                path = folder / model_id / "model.bin"
+                if path.is_file():
+                    return path.read_bytes()
+        raise UnknownModel(f"The model {model_id!r} of the lossy tier is not on the shelf.")
+
+
+def default_lossy_shelf() -> LossyShelf:
+    """In the folders of `default_shelf`."""
+    return LossyShelf(_default_folders())

@@ -65,6 +65,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Draw PNGs beside the JSON (needs matplotlib: the extra 'bench').",
 )
+@click.option(
+    "--lossy",
+    is_flag=True,
+    help="Instead: rate-distortion curves of the lossy tier beside JPEG 2000 and JPEG XL, and BD-rates.",
+)
 @jobs_option
 def command(
     folder: Path,
@@ -80,6 +85,7 @@ def command(
     model: str,
     terabytes: float | None,
     plots: bool,
+    lossy: bool,
     jobs: int,
 ) -> None:
     """Measure on your own images what dicomnn saves, beside JPEG-LS, JPEG XL, JPEG 2000 and HTJ2K.
@@ -94,6 +100,14 @@ def command(
     from dicomnn.benchmark.stacks import GROUP
     from dicomnn.benchmark.tables import all_tables
 
+    if lossy:
+        from dicomnn.cli import _bench_lossy
+
+        if not _bench_lossy.measure(
+            folder, json_path, sources=_names(sources), exclude=_names(exclude), plots=plots
+        ):
+            sys.exit(1)
+        return
     if group is not None and not neighbours:
         raise UsageError("--group is of no use without --neighbours")
     settings = Settings(
