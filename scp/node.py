@@ -312,10 +312,10 @@ class Node:
                 if time.monotonic() - beat > heartbeat.BEAT_SECONDS:
                     beat = time.monotonic()
                     self._heartbeat()
+                    self._start_forwarder()
                 if time.monotonic() - remembered > REMEMBER_SECONDS:
                     remembered = time.monotonic()
                     self.archive.index.remember()
-                    self._start_forwarder()
             except Exception as error:  # noqa: BLE001 - tried again in a moment
                 log.error("housekeeping-failed", exc_info=error)
 
