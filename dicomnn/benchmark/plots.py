@@ -85,7 +85,14 @@ def _series(record: dict[str, Any]) -> Any:
     handles: dict[str, Any] = {}
     for axis in axes:
         handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
-    axes[0].legend(handles.values(), handles.keys(), loc="lower right", frameon=False, fontsize=9)
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=len(handles),
+        frameon=False,
+        fontsize=9,
+    )
     return figure
 
 

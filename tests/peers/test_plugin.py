@@ -41,7 +41,7 @@ class Pair:
             "Plugins": [str(PLUGIN)], "PythonScript": str(checkout / SCRIPT), "MaximumStorageCacheSize": 0,
             "Dicomnn": {"Node": listen, "SecretFile": str(self.secret), **more}}
         self.orthanc = Orthanc(folder / "orthanc", free_port(), free_port(), self.node.address.port,
-                               self.settings)
+                               more=self.settings)
 
     def stop(self) -> None:
         self.orthanc.stop()
