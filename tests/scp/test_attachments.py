@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def ask(server: AttachmentServer) -> Iterator[Ask]:
     kept = connection(server)
 
     def asked(method: str, path: str, body: bytes | None = None, secret: bytes = SECRET) -> tuple[int, bytes]:
-        kept.request(method, path, body, {"Authorization": "Bearer " + secret.decode()})
+        with suppress(BrokenPipeError):     # refused by its head alone: the answer is there all the same
+            kept.request(method, path, body, {"Authorization": "Bearer " + secret.decode()})
         answer = kept.getresponse()
         return answer.status, answer.read()
 
