@@ -8,6 +8,7 @@ alone, with its UID in the final answer and its reason in the log. While one ins
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
@@ -80,7 +81,7 @@ class Receiver(Protocol):
         PeerGone or ReceiverLost when it goes away."""
 
 
-class Retrieve:
+class Retrieve(ABC):
     """One C-GET or C-MOVE request on one association; see `run`. Subclasses say where instances go."""
 
     primitive: type[Any]
@@ -121,9 +122,9 @@ class Retrieve:
     def _matches(self, query: Query) -> list[Match]:
         return self._retrieval.matches(query)
 
+    @abstractmethod
     def _send_all(self, matches: list[Match], tally: Tally) -> bool:
         """All sub-operations; True when they were cancelled on the way."""
-        raise NotImplementedError
 
     # ------------------------------------------------------------------ sub-operations
     def _send_some(self, matches: Sequence[Match], tally: Tally, receiver: Receiver) -> bool:
