@@ -15,14 +15,11 @@ from dicomnn.flow.retrieve import Retrieval
 
 
 @dataclass(frozen=True)
-class Limits:
+class WebLimits:
     """max_upload: bytes of one request's body. cache_bytes: of objects kept ready."""
 
     max_upload: int = 4 << 30
     cache_bytes: int = 512 << 20
-
-
-WebLimits = Limits
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Services:
     retrieval: Retrieval
     ae_title: str = "DICOMNN"
     coded_availability: str = "ONLINE"
-    limits: Limits = Limits()
+    limits: WebLimits = WebLimits()
     origins: tuple[str, ...] = ()
 
     @cached_property

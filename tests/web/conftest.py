@@ -17,7 +17,7 @@ from dicomnn.flow.opening import Place, open_archive
 from dicomnn.flow.query import Search
 from dicomnn.flow.retrieve import Retrieval
 from scp.web.factory import create_app
-from scp.web.services import Limits, Services
+from scp.web.services import Services, WebLimits
 from tests.scp.peer import NodeProcess
 
 
@@ -75,7 +75,7 @@ def make_web() -> Iterator[Callable[..., Web]]:
              **more: Any) -> Web:
         archive = open_archive(Place(str(folder / "archive")))
         services = Services(archive, Ingest(archive, policy or Policy()), Search(archive, limit),
-                            Retrieval(archive), limits=Limits(cache_bytes=cache_bytes), **more)
+                            Retrieval(archive), limits=WebLimits(cache_bytes=cache_bytes), **more)
         opened.append(services)
         return Web(services, create_app(services).test_client())
 
