@@ -10,6 +10,7 @@ from dicomnn.codec.profile import Profile
 from dicomnn.dicom.syntaxes import COMPRESSIONS
 from dicomnn.errors import ConfigurationError, UsageError
 from dicomnn.flow.lift import MODELS, Window
+from scp.loopback import is_loopback
 
 if TYPE_CHECKING:
     from scp.config import Config, DestinationRule, PluginSection, RecodeSection, WebSection
@@ -68,7 +69,7 @@ def check(config: Config) -> Config:
     _check_destinations(config.destinations)
     _check_forward(config)
     _check_plugin(config.plugin)
-    if not config.peers and not node.accept_any_peer and not _is_loopback(node.bind):
+    if not config.peers and not node.accept_any_peer and not is_loopback(node.bind):
         raise ConfigurationError(
             f"listening on {node.bind} without a list of peers would let anybody store and read",
             cure="List the allowed callers as [[peers]] (ae_title, address), or set "
@@ -105,7 +106,7 @@ def _check_plugin(plugin: PluginSection) -> None:
         return
     if not plugin.listen.startswith("/"):
         host, _, port = plugin.listen.rpartition(":")
-        if not _is_loopback(host.strip("[]")) or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        if not is_loopback(host.strip("[]")) or not port.isdecimal() or not 0 <= int(port) <= 65535:
             raise ConfigurationError(
                 "'plugin.listen' must be the absolute path of a socket, or an address of this machine with a "
                 f"port (127.0.0.1:11181), not '{plugin.listen}'")
@@ -157,12 +158,3 @@ def _ae_title(value: str, key: str) -> None:
 def _one_of(value: str, allowed: tuple[str, ...], key: str) -> None:
     if value not in allowed:
         raise ConfigurationError(f"'{key}' must be one of {', '.join(allowed)}, not '{value}'")
-
-
-def _is_loopback(address: str) -> bool:
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

@@ -34,6 +34,7 @@ from scp.dimse.move import Mover, serve_move
 from scp.dimse.store import open_arrival, serve_store
 from scp.dimse.stream import StoreRequest
 from scp.health import Health, HealthServer
+from scp.loopback import is_loopback
 from scp.pool import WorkerPool
 from scp.settings import (
     destinations_of,
@@ -46,7 +47,6 @@ from scp.settings import (
 )
 from scp.tally import Tally
 from scp.web.factory import create_app
-from scp.web.guard import is_loopback
 from scp.web.server import WebServer
 from scp.web.services import Services, WebLimits
 

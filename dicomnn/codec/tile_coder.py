@@ -206,11 +206,11 @@ def encode_with(
     return _HEAD.pack(start, index) + rans.pack(words, at, state)
 
 
-def decode(
-    data: bytes, shape: tuple[int, int], context: TileContext, reference: np.ndarray | None
-) -> np.ndarray:
-    """The tile (h, w) uint16. Raises PayloadCorrupt, UnknownModel."""
-    model = _require_model(context)
+def read_head(data: bytes, model: Model) -> tuple[int, int, np.ndarray, np.ndarray, np.ndarray]:
+    """Start value, start error index and tile code (16,) of a tile's data, then words and cursor behind them.
+
+    Raises PayloadCorrupt.
+    """
     if len(data) < _HEAD.size + 4 or (len(data) - _HEAD.size) % 2:
         raise PayloadCorrupt("The data of a neural tile is too short or of odd length.", where="tile")
     start, index = _HEAD.unpack_from(data)
@@ -229,6 +229,15 @@ def decode(
             code[i] = symbol - CODE_LIMIT
     else:
         rans.take(words, cursor, _CODED_CHANCE, 65536 - _CODED_CHANCE)
+    return start, index, code, words, cursor
+
+
+def decode(
+    data: bytes, shape: tuple[int, int], context: TileContext, reference: np.ndarray | None
+) -> np.ndarray:
+    """The tile (h, w) uint16. Raises PayloadCorrupt, UnknownModel."""
+    model = _require_model(context)
+    start, index, code, words, cursor = read_head(data, model)
     tile = np.zeros(shape, dtype=np.uint16)
     stream = Stream(_NO_EVENTS, np.zeros(1, dtype=np.int64), words, cursor)
     result = _walk(neural_kernel.DECODE, tile, context, reference, model, start, index, code, stream)

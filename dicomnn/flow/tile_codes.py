@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from dicomnn.archive import Instance
 from dicomnn.codec.payload import parse
 from dicomnn.codec.tiles import METHODS
@@ -18,7 +16,6 @@ from dicomnn.coded.stored import StoredObject
 from dicomnn.errors import NotCoded, UsageError
 from dicomnn.flow.opening import Archive
 
-SYMBOLS = 16
 WORDS = (
     "At most 16 small numbers for each tile of 256 x 256 pixels: what the autoencoder saw there (scanner, "
     "noise, kernel). They steer the prediction; there is no picture in this layer, so it cannot be shown as "
@@ -51,21 +48,7 @@ def of_frame(archive: Archive, instance: Instance, number: int) -> dict[str, Any
     return {"words": WORDS, "tiles": tiles, "across": header.grid.across}
 
 
-def _code(data: bytes, model: Any) -> list[int] | None:
-    """The symbols at the beginning of a neural tile's stream (docs/format-neural.md)."""
-    from dicomnn.codec import rans, tile_coder
-    from dicomnn.codec.model import CODE_LENGTH, CODE_LIMIT
+def _code(data: bytes, model: Any) -> list[int]:
+    from dicomnn.codec.tile_coder import read_head
 
-    words = np.frombuffer(data, "<u2", offset=7).astype(np.uint16)
-    cursor = np.array([0, int.from_bytes(data[3:7], "little"), 0], dtype=np.int64)
-    chance = tile_coder._CODED_CHANCE
-    if (cursor[1] & 0xFFFF) >= chance:
-        return [0] * SYMBOLS
-    rans.take(words, cursor, 0, chance)
-    code = []
-    for place in range(CODE_LENGTH):
-        cdf = model.code_cdfs[place]
-        symbol = int(np.searchsorted(cdf, cursor[1] & 0xFFFF, side="right")) - 1
-        rans.take(words, cursor, int(cdf[symbol]), int(cdf[symbol + 1] - cdf[symbol]))
-        code.append(symbol - CODE_LIMIT)
-    return code
+    return [int(symbol) for symbol in read_head(data, model)[2]]

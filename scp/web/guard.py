@@ -11,7 +11,6 @@ DICOMweb show a token, as Bearer or as the password of Basic.
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from flask import Request
 
 from dicomnn.errors import DicomnnError
 from dicomnn.flow.accounts import CONTRIBUTOR, VIEWER, Accounts, TooManyFailures, User
+from scp.loopback import is_loopback
 
 READ, STORE, MANAGE = "read", "store", "manage"
 EVERYTHING = frozenset({READ, STORE, MANAGE})
@@ -144,13 +144,3 @@ def _same_site(request: Request) -> None:
     if (origin and urlsplit(origin).netloc != request.host) or request.headers.get(
             "Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise Refused(403, "requests from other sites are refused")
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an address of a socket is this machine's own; ::ffff:127.0.0.1 is."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address == "localhost"
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return bool((mapped or parsed).is_loopback)
