@@ -5,11 +5,37 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ..rans import raw
-from .bands import KINDS, binary, class_of, lowest_of
-from .contexts import digits
+from ..rans import raw, take
+from .magnitudes import KINDS, class_of, lowest_of
 
 BLOCK = 8
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def binary(mode, bit, one, events, counter, words, cursor):
+    """An event of two outcomes, `one` / 65536 the chance of a 1. A 1 has the low slots. mode 0 encodes."""
+    if mode == 0:
+        if bit:
+            events[counter[0]] = np.uint32(one)
+        else:
+            events[counter[0]] = np.uint32(one << 16 | (65536 - one))
+        counter[0] += 1
+        return bit
+    if (cursor[1] & 0xFFFF) < one:
+        take(words, cursor, 0, one)
+        return 1
+    take(words, cursor, one, 65536 - one)
+    return 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def digits(value):
+    """Binary digits of a value, 15 at most."""
+    found = 0
+    while value > 0 and found < 15:
+        value >>= 1
+        found += 1
+    return found
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

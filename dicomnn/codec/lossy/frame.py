@@ -11,13 +11,15 @@ import struct
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from dicomnn.errors import PayloadCorrupt, PayloadTruncated
 
 from ..rans import LOWEST_STATE, encode_events, pack
-from .bands import DECODE, ENCODE, KINDS, code_band, cost_table
 from .base import code_lowest, code_mask
-from .layout import Known, bands, lowest, nothing, room_of
+from .decoding import decode_bands
+from .encoding import encode_bands
+from .layout import Plan, lowest, plan_of
 from .model import LossyModel
 from .wavelet import analyse, levels_of, synthesise
 
@@ -25,9 +27,10 @@ HEAD = struct.Struct("<BHHHH")
 FLAG_MASK = 1
 STEPS_PER_OCTAVE = 64
 FINEST, COARSEST = 0, 64 * 19 - 1
-RATES = np.array([2, 5], np.int64)
 PRICE = 0.11
-COST = cost_table()
+ENCODE, DECODE = 0, 1
+_NO_EVENTS = np.zeros(0, np.uint32)
+_NO_STREAM = (np.zeros(0, np.uint16), np.zeros(3, np.int64))
 
 
 def step_of(index: int) -> np.float32:
@@ -52,104 +55,23 @@ class Head(NamedTuple):
     high: int
 
 
-class _Coder:
-    """State of the entropy coder's two directions, and the chances that a frame teaches."""
+class _Chances:
+    """First chances of a frame, which adapt while it is coded."""
 
-    def __init__(self, mode: int, model: LossyModel, room: int, stream: bytes = b"") -> None:
-        self.mode, self.model = mode, model
-        self.events = np.empty(room, np.uint32)
-        self.counter = np.zeros(1, np.int64)
-        self.words = np.frombuffer(stream, "<u2", offset=4) if stream else np.zeros(0, np.uint16)
-        self.cursor = np.zeros(3, np.int64)
-        self.quantised: list[np.ndarray] = []
-        self.scaled: np.ndarray = np.zeros(0, np.float32)
-        if stream:
-            self.cursor[1] = int.from_bytes(stream[:4], "little")
-        self.by_band, self.by_bin = np.zeros((KINDS, 16), np.int64), np.zeros((3, KINDS, 23), np.int64)
-        self.signs = model.arrays["signs"].astype(np.uint16)
-        self.runs = model.arrays["runs"].astype(np.uint16)
-        self.lowest = model.arrays["lowest"].astype(np.uint16)
-        self.pixels, self.blocks = (
-            model.arrays["mask"].astype(np.uint16),
-            model.arrays["blocks"].astype(np.uint16),
+    def __init__(self, model: LossyModel) -> None:
+        arrays = model.arrays
+        self.lowest, self.pixels, self.blocks = (
+            arrays[name].astype(np.uint16) for name in ("lowest", "mask", "blocks")
         )
+        self.signs = arrays["signs"].reshape(-1, 27).astype(np.int64)
+        self.still = arrays["still"].astype(np.int64)
 
-    @property
-    def stream(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        return self.events, self.counter, self.words, self.cursor
 
-    def mask(self, mask: np.ndarray) -> None:
-        code_mask(self.mode, mask, self.pixels, self.blocks, *self.stream)
+class Quantised(NamedTuple):
+    """What the encoder made of a plane: coefficients by the step before and after, (rows, columns) float32."""
 
-    def coefficients(
-        self, shape: tuple[int, int], levels: int, values: np.ndarray, price: float
-    ) -> np.ndarray:
-        """Code all bands; gives the restored coefficients by the step. `values` likewise (encoding)."""
-        arrays, model = self.model.arrays, self.model
-        restored = np.zeros(shape, np.float32)
-        place = lowest(*shape, levels)
-        q = np.zeros(restored[place].shape, np.int32)
-        code_lowest(self.mode, np.ascontiguousarray(values[place]), q, self.lowest, *self.stream)
-        restored[place] = q.astype(np.float32)
-        self.quantised.append(q)
-        wide, high, level = 0, room_of(*shape, levels, levels)[1], 0
-        parents: list[Known] = []
-        done: list[Known] = []
-        for number, band in enumerate(bands(*shape, levels)):
-            o = band.orientation
-            view = restored[band.rows, band.columns]
-            if band.level != level:
-                level = band.level
-                deep, wide = room_of(*shape, levels, level)
-                empty = nothing(deep * wide)
-                parents, done = (done if done else [empty] * 3), []
-            own, activity = nothing(deep * wide)
-            q = np.empty(view.shape, np.int32)
-            aunts = tuple(parents[i].classes for i in range(3) if i != o)
-            code_band(
-                self.mode,
-                np.ascontiguousarray(values[band.rows, band.columns]),
-                q,
-                view,
-                wide,
-                own,
-                activity,
-                np.zeros(own.size, np.uint8),
-                high,
-                parents[o].classes,
-                parents[o].activity,
-                aunts,
-                done[0].classes if o > 0 else empty.classes,
-                done[1].classes if o == 2 else empty.classes,
-                done[o - 1].activity if o > 0 else empty.activity,
-                arrays["levels"][o, band.level],
-                arrays["classes"][o],
-                arrays["heads"][o],
-                arrays["heads_bias"][o],
-                arrays["offsets"][o],
-                model.points[o],
-                self.signs[o],
-                self.runs[o, band.level],
-                number,
-                self.by_band,
-                self.by_bin[o],
-                RATES,
-                model.sigmoid,
-                COST,
-                np.float32(price),
-                *self.stream,
-            )
-            self.quantised.append(q)
-            done.append(Known(own, activity))
-            if o == 2:
-                high = wide
-        return restored
-
-    def bytes(self) -> bytes:
-        count = int(self.counter[0])
-        words = np.empty(count + 8, np.uint16)
-        at, state = encode_events(self.events, count, words)
-        return pack(words, at, state)
+    scaled: np.ndarray
+    restored: np.ndarray
 
 
 def encode_frame(plane: np.ndarray, quality: int, model: LossyModel, *, price: float = PRICE) -> bytes:
@@ -159,8 +81,8 @@ def encode_frame(plane: np.ndarray, quality: int, model: LossyModel, *, price: f
     return _encoded(plane, quality, model, price)[0]
 
 
-def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -> tuple[bytes, _Coder]:
-    """The stream, and the coder with what it quantised."""
+def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -> tuple[bytes, Quantised]:
+    """The stream, and what it holds."""
     step = step_of(quality)
     mask = padding(plane, float(step))
     values: np.ndarray
@@ -172,17 +94,57 @@ def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -
         low = int(plane[~mask].min())
         values = filled(plane, mask)
     base, high = (low + int(plane.max())) // 2, int(plane.max())
-    rows, columns = plane.shape
-    levels = levels_of(rows, columns)
-    coder = _Coder(ENCODE, model, _most_events(plane.size, high - low, float(step)))
+    levels = levels_of(*plane.shape)
+    events = np.empty(_most_events(plane.size, high - low, float(step)), np.uint32)
+    chances = _Chances(model)
+    counter = np.zeros(1, np.int64)
+    stream = (events, counter, *_NO_STREAM)
     if mask is not None:
-        framed = np.zeros((rows + 2, columns + 4), np.uint8)
+        framed = np.zeros((plane.shape[0] + 2, plane.shape[1] + 4), np.uint8)
         framed[2:, 2:-2] = mask
-        coder.mask(framed)
+        code_mask(ENCODE, framed, chances.pixels, chances.blocks, *stream)
     scaled = analyse(values - np.float32(base), levels) / step
-    coder.coefficients(plane.shape, levels, scaled, price)
-    coder.scaled = scaled
-    return HEAD.pack(flags, quality, base, low, high) + coder.bytes(), coder
+    restored = np.zeros(plane.shape, np.float32)
+    place = lowest(*plane.shape, levels)
+    q = np.zeros(restored[place].shape, np.int32)
+    code_lowest(ENCODE, np.ascontiguousarray(scaled[place]), q, chances.lowest, *stream)
+    restored[place] = q.astype(np.float32)
+    plan = plan_of(*plane.shape, levels)
+    encode_bands(
+        events,
+        counter,
+        scaled,
+        plan.bands,
+        plan.strides,
+        _maps(plan),
+        *_tables(model, chances),
+        np.float32(1.0),
+        restored,
+        model.costs,
+        np.float32(price),
+    )
+    count = int(counter[0])
+    words = np.empty(count + 8, np.uint16)
+    at, state = encode_events(events, count, words)
+    return HEAD.pack(flags, quality, base, low, high) + pack(words, at, state), Quantised(scaled, restored)
+
+
+def _maps(plan: Plan) -> np.ndarray:
+    """Planes of marks; whole words of eight bytes."""
+    return np.zeros((plan.room + 7) // 8 * 8, np.uint8)
+
+
+def _tables(model: LossyModel, chances: _Chances) -> tuple[np.ndarray, ...]:
+    return (
+        model.bias,
+        model.weights,
+        model.last,
+        model.ends,
+        model.slopes,
+        model.points,
+        chances.signs,
+        chances.still,
+    )
 
 
 def _most_events(size: int, span: int, step: float) -> int:
@@ -203,23 +165,44 @@ def decode_frame(stream: bytes, shape: tuple[int, int], model: LossyModel) -> np
     body = stream[HEAD.size :]
     if len(body) % 2:
         raise PayloadCorrupt("the stream of a lossy frame has an odd length")
-    rows, columns = shape
-    levels = levels_of(rows, columns)
-    coder = _Coder(DECODE, model, 0, body)
-    mask = None
+    levels = levels_of(*shape)
+    words, cursor = np.frombuffer(body, "<u2", offset=4), np.zeros(3, np.int64)
+    cursor[1] = int.from_bytes(body[:4], "little")
+    chances = _Chances(model)
+    events = (_NO_EVENTS, np.zeros(1, np.int64), words, cursor)
+    mask = np.zeros((0, 0), np.uint8)
     if head.flags & FLAG_MASK:
-        mask = np.zeros((rows + 2, columns + 4), np.uint8)
-        coder.mask(mask)
-    restored = coder.coefficients(shape, levels, np.zeros(shape, np.float32), 0.0)
-    if coder.cursor[2] or coder.cursor[0] != coder.words.size or coder.cursor[1] != LOWEST_STATE:
+        mask = np.zeros((shape[0] + 2, shape[1] + 4), np.uint8)
+        code_mask(DECODE, mask, chances.pixels, chances.blocks, *events)
+    step = step_of(head.quality)
+    restored = np.zeros(shape, np.float32)
+    place = lowest(*shape, levels)
+    q = np.zeros(restored[place].shape, np.int32)
+    code_lowest(DECODE, restored[place], q, chances.lowest, *events)
+    restored[place] = q.astype(np.float32) * step
+    plan = plan_of(*shape, levels)
+    decode_bands(
+        words, cursor, plan.bands, plan.strides, _maps(plan), *_tables(model, chances), step, restored
+    )
+    if cursor[2] or cursor[0] != words.size or cursor[1] != LOWEST_STATE:
         raise PayloadCorrupt("the stream of a lossy frame does not end where it should")
-    restored *= step_of(head.quality)
-    plane = synthesise(restored, levels)
-    plane += np.float32(head.base) + np.float32(0.5)
-    out = np.clip(np.floor(plane), head.low, head.high).astype(np.uint16)
-    if mask is not None:
-        out[mask[2:, 2:-2] != 0] = 0
+    out = np.empty(shape, np.uint16)
+    finish(synthesise(restored, levels), np.float32(head.base) + np.float32(0.5), head.low, head.high, mask, out)
     return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def finish(plane, base, low, high, mask, out):  # type: ignore[no-untyped-def]
+    """Whole values within their range; 0 where masked (no mask: no rows)."""
+    masked = mask.shape[0] > 0
+    low_, high_ = np.float32(low), np.float32(high)
+    for y in range(plane.shape[0]):
+        for x in range(plane.shape[1]):
+            out[y, x] = np.uint16(np.int32(min(max(np.floor(plane[y, x] + base), low_), high_)))
+        if masked:
+            for x in range(plane.shape[1]):
+                if mask[y + 2, x + 2]:
+                    out[y, x] = 0
 
 
 # ------------------------------------------------------------------ padding

@@ -24,7 +24,7 @@ from .frame import HEAD, decode_frame
 from .model import LossyModel
 
 MAGIC = b"DNNL"
-VERSION = 1
+VERSION = 2
 FIXED = struct.Struct("<4sBBHHI8s")
 CHECKSUM = struct.Struct("<I")
 FRAME_RECORD = np.dtype([("length", "<u4"), ("checksum", "<u4")])
