@@ -16,7 +16,7 @@ BINS = SCALES // 8
 """Ranges of scales, each with a correction of its own."""
 MOST = 10 * PARTS << 8
 """Corrections are in 1/256 of a scale's unit; none is more than ten states."""
-STILL_CONTEXTS = 9
+STILL_CONTEXTS = 18
 
 scales_0e, scales_0o = make_scales(0, 0), make_scales(0, 1)
 scales_1e, scales_1o = make_scales(1, 0), make_scales(1, 1)
@@ -68,29 +68,29 @@ def find_rows(rows, bands, strides, number, y):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def find_live(orientation, maps, rows, parts, live):
-    """live[1 + s] = 1 where part s of the row, 16 places, sees a mark right above, in its parents, its aunts
-    or its sisters; live (parts, rounded up to fours, + 2) uint8.
+def find_live(orientation, maps, rows, parts, live, hints):
+    """live[1 + s] = 1 where part s of the row, 16 places, sees a mark right above or in its parent; hints[s] = 1
+    where in its sisters or aunts. Both have room for four parts more.
     """
     for s in range(0, parts, 4):
         if orientation == 0:
-            seen_0(maps, rows, s, live)
+            seen_0(maps, rows, s, live, hints)
         elif orientation == 1:
-            seen_1(maps, rows, s, live)
+            seen_1(maps, rows, s, live, hints)
         else:
-            seen_2(maps, rows, s, live)
+            seen_2(maps, rows, s, live, hints)
     live[1 + parts] = 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def still_context(live, by_four, parts, s):
-    """Context of a still part: live parts beside it, activity of its columns (`by_four`, four a word)."""
+def still_context(live, hints, by_four, parts, s):
+    """Context of a still part: live parts beside it, activity of its columns (`by_four`, four a word), hint."""
     even, odd = 2 * s, 2 * (parts + 1 + s)
     some = by_four[even] | by_four[even + 1] | by_four[odd] | by_four[odd + 1]
     some |= some >> np.uint64(32)
     some = (some | some >> np.uint64(16)) & np.uint64(0xFFFF)
     lively = 0 if some == np.uint64(0) else (1 if some < np.uint64(16) else 2)
-    return 3 * (live[s] + live[s + 2]) + lively
+    return 9 * hints[s] + 3 * (live[s] + live[s + 2]) + lively
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

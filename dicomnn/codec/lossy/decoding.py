@@ -127,16 +127,16 @@ def decode_bands(
         activity = np.zeros(2 * EIGHT * (parts + 1), np.int16)
         at_odd = EIGHT * (parts + 1)
         by_four = activity.view(np.uint64)
-        live = np.zeros(parts + 5, np.uint8)
+        live, hints = np.zeros(parts + 5, np.uint8), np.zeros(parts + 4, np.uint8)
         coded = np.empty(parts, np.int64)
         chances = still[o, level]
         for y in range(height):
             find_rows(rows, bands, strides, number, y)
-            find_live(o, maps, rows, parts, live)
+            find_live(o, maps, rows, parts, live, hints)
             count = 0
             for s in range(parts):
                 if live[1 + s] == 0:
-                    c = still_context(live, by_four, parts, s)
+                    c = still_context(live, hints, by_four, parts, s)
                     one = np.int64(chances[c])
                     nothing = (state & LOW) >= np.uint64(one)
                     if nothing:

@@ -115,19 +115,19 @@ def encode_bands(
         activity = np.zeros(2 * EIGHT * (parts + 1), np.int16)
         at_odd = EIGHT * (parts + 1)
         by_four = activity.view(np.uint64)
-        live = np.zeros(parts + 5, np.uint8)
+        live, hints = np.zeros(parts + 5, np.uint8), np.zeros(parts + 4, np.uint8)
         coded = np.empty(parts, np.int64)
         chances = still[o, level]
         for y in range(height):
             find_rows(rows, bands, strides, number, y)
-            find_live(o, maps, rows, parts, live)
+            find_live(o, maps, rows, parts, live, hints)
             left = bands[number, 5]
             values = scaled[bands[number, 4] + y, left : left + width]
             row = restored[bands[number, 4] + y, left : left + width]
             count = 0
             for s in range(parts):
                 if live[1 + s] == 0:
-                    c = still_context(live, by_four, parts, s)
+                    c = still_context(live, hints, by_four, parts, s)
                     one, some = chances[c], False
                     for u in range(16 * s, min(16 * s + 16, width)):
                         some |= abs(values[u]) >= np.float32(0.5)

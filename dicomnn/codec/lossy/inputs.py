@@ -92,9 +92,11 @@ def place_of(source: Source, odd: int) -> tuple[int, int]:
     return SISTERS[source.band, source.row, other], half
 
 
-def rows_seen(orientation: int) -> list[int]:
-    """Numbers in `rows` of what makes a part of a row live: all that its inputs come from, but for the row
-    itself.
-    """
-    end = min((row for (name, _, _), row in SISTERS.items() if name == "sister"), default=ROWS)
-    return [k for k in range(end + 6 * orientation) if k not in (OWN[HERE, 0], OWN[HERE, 1])]
+LIVE = [OWN[ABOVE, 0], OWN[ABOVE, 1], PARENT[HERE]]
+"""Numbers in `rows` of what makes a part of a row live."""
+
+
+def hints_of(orientation: int) -> list[int]:
+    """Numbers in `rows` of what hints that a still part may not be zero: sisters, aunts."""
+    names = ("sister", "sister_2")[:orientation]
+    return [SISTERS[name, HERE, odd] for name in names for odd in (0, 1)] + [*AUNTS.values()]

@@ -15,7 +15,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from ..lanes import I16, I32, I64, LANES, add_products, data_of, i64, load, splat, store, vector_of
-from .inputs import INPUTS, inputs_of, place_of, rows_seen
+from .inputs import INPUTS, LIVE, hints_of, inputs_of, place_of
 
 HIDDEN = 8
 HIDDEN_SHIFT, HIDDEN_TOP = 5, 4095
@@ -107,28 +107,30 @@ def make_scales(orientation: int, odd: int) -> Callable[..., None]:
 
 
 def make_seen(orientation: int) -> Callable[..., None]:
-    """seen(maps, rows, s, live): live[1 + s .. 4 + s] = whether parts s .. s + 3 of a row see any mark."""
+    """seen(maps, rows, s, live, hints): live[1 + s .. 4 + s] = whether parts s .. s + 3 of a row see a mark in
+    the row above or in the parent, hints[s .. s + 3] whether in the sisters' or aunts' row.
+    """
 
     @intrinsic
-    def seen(typing, maps, rows, s, live):  # type: ignore[no-untyped-def]
+    def seen(typing, maps, rows, s, live, hints):  # type: ignore[no-untyped-def]
         def generate(context, b, signature, arguments):  # type: ignore[no-untyped-def]
-            m, r, to = (data_of(context, b, signature.args[k], arguments[k]) for k in (0, 1, 3))
-            words = vector_of(I64, PARTS_AT_ONCE)
-            first = b.shl(arguments[2], i64(3))
-            total = ir.Constant(words, [0] * PARTS_AT_ONCE)
-            for row in rows_seen(orientation):
-                start = b.load(b.gep(r, [i64(row)]))
-                place = b.bitcast(b.gep(m, [b.add(start, first)]), words.as_pointer())
-                found = b.load(place)
-                found.align = 8
-                total = b.or_(total, found)
-            some = b.icmp_unsigned("!=", total, ir.Constant(words, [0] * PARTS_AT_ONCE))
-            kind = vector_of(BYTE, PARTS_AT_ONCE)
-            place = b.bitcast(b.gep(to, [b.add(arguments[2], i64(1))]), kind.as_pointer())
-            b.store(b.zext(some, kind), place).align = 1
+            m, r, live, hints = (data_of(context, b, signature.args[k], arguments[k]) for k in (0, 1, 3, 4))
+            words, kind = vector_of(I64, PARTS_AT_ONCE), vector_of(BYTE, PARTS_AT_ONCE)
+            first, nothing = b.shl(arguments[2], i64(3)), ir.Constant(words, [0] * PARTS_AT_ONCE)
+            sides = ((LIVE, live, b.add(arguments[2], i64(1))), (hints_of(orientation), hints, arguments[2]))
+            for numbers, to, at in sides:
+                total = nothing
+                for row in numbers:
+                    start = b.load(b.gep(r, [i64(row)]))
+                    place = b.bitcast(b.gep(m, [b.add(start, first)]), words.as_pointer())
+                    found = b.load(place)
+                    found.align = 8
+                    total = b.or_(total, found)
+                some = b.zext(b.icmp_unsigned("!=", total, nothing), kind)
+                b.store(some, b.bitcast(b.gep(to, [at]), kind.as_pointer())).align = 1
             return context.get_dummy_value()
 
-        return types.void(maps, rows, types.int64, live), generate
+        return types.void(maps, rows, types.int64, live, hints), generate
 
     return seen  # type: ignore[no-any-return]
 
