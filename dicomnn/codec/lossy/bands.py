@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from .inputs import ROWS
 from .scales import PARTS, SCALES, make_scales, make_seen, remember
 
 EIGHT = 8
@@ -22,6 +23,13 @@ scales_0e, scales_0o = make_scales(0, 0), make_scales(0, 1)
 scales_1e, scales_1o = make_scales(1, 0), make_scales(1, 1)
 scales_2e, scales_2o = make_scales(2, 0), make_scales(2, 1)
 seen_0, seen_1, seen_2 = (make_seen(orientation) for orientation in range(3))
+
+
+def kernel(function):  # type: ignore[no-untyped-def]
+    """A compiled function that makes no arrays. Numba then need not count references to those it is given, or
+    views of them, which costs a row of a small band more than its values do.
+    """
+    return njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -44,6 +52,28 @@ def scaled_eight(orientation, odd, maps, rows, activity, at, bias, weights, last
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def rooms(room, columns):
+    """Arrays that the walk over the bands of a frame works in: the planes of marks (room,) and of signs (none,
+    positive, negative), uint8; scales of a half row, int16; activity of a row's columns, int16; live parts,
+    hints, uint8; numbers of coded parts, int64; where rows begin (23,) int64; corrections (3, 12) and slopes
+    (12,), int64.
+    """
+    parts = ((columns + 1) // 2 + 15) // 16
+    return (
+        np.zeros(room, np.uint8),
+        np.zeros(room, np.uint8),
+        np.zeros(EIGHT * parts, np.int16),
+        np.zeros(2 * EIGHT * (parts + 1), np.int16),
+        np.zeros(parts + 5, np.uint8),
+        np.zeros(parts + 4, np.uint8),
+        np.zeros(parts, np.int64),
+        np.zeros(ROWS, np.int64),
+        np.zeros((3, BINS), np.int64),
+        np.zeros(BINS, np.int64),
+    )
+
+
+@kernel
 def find_rows(rows, bands, strides, number, y):
     """Fill rows (23,): where the rows begin that row y of band `number` reads (`inputs.ROWS`)."""
     level, o = bands[number, 0], bands[number, 1]
@@ -67,7 +97,7 @@ def find_rows(rows, bands, strides, number, y):
             rows[12 + 6 * s + 2 * k] = bands[number - o + s, 7] + (y + k - 1) * half
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def find_live(orientation, maps, rows, parts, live, hints):
     """live[1 + s] = 1 where part s of the row, 16 places, sees a mark right above or in its parent; hints[s] = 1
     where in its sisters or aunts. Both have room for four parts more.
@@ -93,7 +123,7 @@ def still_context(live, hints, by_four, parts, s):
     return 9 * hints[s] + 3 * (live[s] + live[s + 2]) + lively
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def learn(slopes, corrections):
     """Move the corrections of an orientation by the slopes of a pass, and clear these."""
     for k in range(BINS):
@@ -109,7 +139,7 @@ def state_of(z, corrections):
     return np.uint64(min(max(found, 0), SCALES - 1))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def end_row(maps, rows, activity, at, at_odd, parts):
     for s in range(parts):
         remember(maps, rows[4], rows[5], activity, at, at_odd, EIGHT * s)

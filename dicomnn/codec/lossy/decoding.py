@@ -1,41 +1,29 @@
-"""The decoder's half of the coding loop."""
+"""The decoder: from the words of a stream to a plane."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numba.core import types
-from numba.extending import intrinsic
 
-from ..lanes import I64, i64
-from .bands import BINS, EIGHT, end_row, find_live, find_rows, learn, scaled_eight, state_of, still_context
-from .inputs import ROWS
+from ..rans import LOWEST_STATE
+from .bands import (
+    EIGHT,
+    end_row,
+    find_live,
+    find_rows,
+    kernel,
+    learn,
+    rooms,
+    scaled_eight,
+    state_of,
+    still_context,
+)
+from .base import code_lowest, code_mask
+from .events import DECODE, HALF, LEAST, LOW, adapted, binary_left_behind, left_behind, word_at
 from .magnitudes import lowest_of, mark_of
+from .wavelet import synthesis
 
-LOW, LEAST = np.uint64(0xFFFF), np.uint64(65536)
-HALF, BYTE = np.uint64(16), np.uint64(8)
-
-
-@intrinsic
-def word_at(typing, words, at):  # type: ignore[no-untyped-def]
-    """words[at], 0 beyond their end, as uint64. (A numba function would count references to `words`.)"""
-
-    def generate(context, b, signature, arguments):  # type: ignore[no-untyped-def]
-        array = context.make_array(signature.args[0])(context, b, arguments[0])
-        inside = b.icmp_unsigned("<", arguments[1], array.nitems)
-        found = b.load(b.gep(array.data, [b.select(inside, arguments[1], i64(0))]))
-        return b.select(inside, b.zext(found, I64), i64(0))
-
-    return types.uint64(words, types.int64), generate
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def left_behind(state, start, frequency):
-    """The state after an event; below 65536 it wants a word."""
-    return np.uint64(frequency) * (state >> HALF) + (state & LOW) - np.uint64(start)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def decode_places(
     state, at, words, z, coded, places, odd, ends, slopes_of, corrections, slopes, maps, signs, rows, whole,
     sign_chances, points, step, restored,
@@ -52,7 +40,7 @@ def decode_places(
         if i >= end:
             break
         c = state_of(z[i], corrections)
-        found = np.uint64(z[i]) >> BYTE
+        found = np.uint64(z[i]) >> np.uint64(8)
         zero = np.uint64(ends[c, np.uint64(1)])
         if (state & LOW) < zero:
             slopes[found] += slopes_of[c, np.uint64(0)]
@@ -90,12 +78,8 @@ def decode_places(
             s += signs[np.uint64(above_odd + j)]
         one = sign_chances[np.uint64(s)]
         negative = (state & LOW) < np.uint64(one)
-        if negative:
-            state = left_behind(state, 0, one)
-            sign_chances[np.uint64(s)] = one + ((65536 - 64 - one) >> 6)
-        else:
-            state = left_behind(state, one, 65536 - one)
-            sign_chances[np.uint64(s)] = one + ((64 - one) >> 6)
+        state = binary_left_behind(state, negative, one)
+        sign_chances[np.uint64(s)] = adapted(one, negative, 64, 6)
         if state < LEAST:
             state = state << HALF | word_at(words, at)
             at += 1
@@ -108,27 +92,21 @@ def decode_places(
     return state, at
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def decode_bands(
-    words, cursor, bands, strides, maps, bias, weights, last, ends, slopes_of, points, sign_chances, still,
-    step, restored,
+    words, cursor, bands, strides, maps, signs, z, activity, live, hints, coded, rows, corrections, slopes, bias,
+    weights, last, ends, slopes_of, points, sign_chances, still, step, restored,
 ):  # fmt: skip
-    """All bands but the lowest. cursor: int64 [next word, state, failed]; restored (rows, columns) float32,
-    zero before. The rest as `frame.Tables` has it; sign_chances and still adapt.
+    """All bands but the lowest. cursor: int64 [next word, state]; restored (rows, columns) float32, zero
+    before. `maps` to `slopes`: `bands.rooms`. The tables as `LossyModel` has them; sign_chances and still adapt.
     """
-    signs = np.zeros(maps.size, np.uint8)
-    rows = np.zeros(ROWS, np.int64)
-    corrections, slopes = np.zeros((3, BINS), np.int64), np.zeros(BINS, np.int64)
+    by_four = activity.view(np.uint64)
     state, at = np.uint64(cursor[1]), cursor[0]
     for number in range(bands.shape[0] - 3):
         level, o, height, width = bands[number, 0], bands[number, 1], bands[number, 2], bands[number, 3]
         parts, half = (width + 15) // 16, strides[level, 0]
-        z = np.zeros(EIGHT * parts, np.int16)
-        activity = np.zeros(2 * EIGHT * (parts + 1), np.int16)
         at_odd = EIGHT * (parts + 1)
-        by_four = activity.view(np.uint64)
-        live, hints = np.zeros(parts + 5, np.uint8), np.zeros(parts + 4, np.uint8)
-        coded = np.empty(parts, np.int64)
+        activity[: 2 * at_odd] = 0
         chances = still[o, level]
         for y in range(height):
             find_rows(rows, bands, strides, number, y)
@@ -138,23 +116,19 @@ def decode_bands(
                 if live[1 + s] == 0:
                     c = still_context(live, hints, by_four, parts, s)
                     one = np.int64(chances[c])
-                    nothing = (state & LOW) >= np.uint64(one)
-                    if nothing:
-                        state = left_behind(state, one, 65536 - one)
-                        chances[c] = one + ((32 - one) >> 5)
-                    else:
-                        state = left_behind(state, 0, one)
-                        chances[c] = one + ((65536 - 32 - one) >> 5)
+                    some = (state & LOW) < np.uint64(one)
+                    state = binary_left_behind(state, some, one)
                     if state < LEAST:
                         state = state << HALF | word_at(words, at)
                         at += 1
-                    if nothing:
+                    chances[c] = adapted(one, some, 32, 5)
+                    if not some:
                         continue
                 coded[count] = s
                 count += 1
             whole = bands[number, 8] + y * strides[level, 1]
             row = restored[bands[number, 4] + y, bands[number, 5] : bands[number, 5] + width]
-            for odd in range(2):
+            for odd in range(2 if count else 0):
                 places, p = (width + 1 - odd) >> 1, 2 * o + odd
                 for n in range(count):
                     first = EIGHT * coded[n]
@@ -168,5 +142,46 @@ def decode_bands(
                 learn(slopes, corrections[o])
             end_row(maps, rows, activity, 0, at_odd, parts)
     cursor[0], cursor[1] = at, np.int64(state)
-    if at > words.size:
-        cursor[2] = 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def decode_plane(
+    words, cursor, masked, base, low, high, step, levels, bands, strides, room, bias, weights, last, ends,
+    slopes_of, points, signs, still, lowest, mask_chances, blocks, out,
+):  # fmt: skip
+    """All of a stream: out (rows, columns) uint16 is filled. Tables as `LossyModel` has them, chances as the
+    model gives them; cursor: int64 [next word, state].
+    """
+    rows, columns = out.shape
+    events, counter = np.zeros(0, np.uint32), np.zeros(1, np.int64)
+    mask = np.zeros((rows + 2 if masked else 0, columns + 4), np.uint8)
+    if masked:
+        code_mask(DECODE, mask, mask_chances.copy(), blocks.copy(), events, counter, words, cursor)
+    restored = np.zeros((rows, columns), np.float32)
+    h, w = rows, columns
+    for _ in range(levels):
+        h, w = (h + 1) // 2, (w + 1) // 2
+    q = np.zeros((h, w), np.int32)
+    code_lowest(DECODE, restored[:h, :w], q, lowest.copy(), events, counter, words, cursor)
+    for y in range(h):
+        for x in range(w):
+            restored[y, x] = np.float32(q[y, x]) * step
+    decode_bands(
+        words, cursor, bands, strides, *rooms(room, columns), bias, weights, last, ends, slopes_of, points,
+        signs.copy(), still.copy(), step, restored,
+    )  # fmt: skip
+    if cursor[0] == words.size and cursor[1] == LOWEST_STATE:
+        finish(synthesis(restored, levels), base, low, high, mask, out)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def finish(plane, base, low, high, mask, out):
+    """Whole values within their range; 0 where masked (no mask: no rows)."""
+    masked = mask.shape[0] > 0
+    for y in range(plane.shape[0]):
+        for x in range(plane.shape[1]):
+            out[y, x] = np.uint16(np.int32(min(max(np.floor(plane[y, x] + base), low), high)))
+        if masked:
+            for x in range(plane.shape[1]):
+                if mask[y + 2, x + 2]:
+                    out[y, x] = 0

@@ -5,8 +5,19 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .bands import BINS, EIGHT, end_row, find_live, find_rows, learn, scaled_eight, state_of, still_context
-from .inputs import ROWS
+from .bands import (
+    EIGHT,
+    end_row,
+    find_live,
+    find_rows,
+    kernel,
+    learn,
+    rooms,
+    scaled_eight,
+    state_of,
+    still_context,
+)
+from .events import adapted, binary_event_of, event_of
 from .magnitudes import KINDS, LARGEST, class_of, mark_of
 
 
@@ -36,7 +47,7 @@ def chosen(a, cost, points, price):
     return m, best
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def encode_places(
     events, counter, values, z, coded, places, odd, ends, slopes_of, corrections, slopes, maps, signs, rows, whole,
     sign_chances, points, step, restored, cost, price,
@@ -52,30 +63,29 @@ def encode_places(
         found = np.uint64(z[i]) >> np.uint64(8)
         m, _ = chosen(abs(values[u]), cost[c], points[c], price)
         if m == 0:
-            events[n] = ends[c, 1]
+            events[n] = event_of(0, ends[c, 1])
             n += 1
             slopes[found] += slopes_of[c, 0]
             continue
         k, raw_bits, low = class_of(m)
         slopes[found] += slopes_of[c, k]
-        events[n] = np.uint32(ends[c, k]) << np.uint32(16) | np.uint32(ends[c, k + 1] - ends[c, k])
+        events[n] = event_of(ends[c, k], ends[c, k + 1] - ends[c, k])
         n += 1
         while raw_bits > 0:
             some = min(raw_bits, 8)
             raw_bits -= some
-            frequency = 1 << (16 - some)
             part = ((m - low) >> raw_bits) & ((1 << some) - 1)
-            events[n] = np.uint32((part * frequency) << 16 | frequency)
+            events[n] = event_of(part << (16 - some), 1 << (16 - some))
             n += 1
         if odd:
             s = 9 * signs[rows[4] + i] + 3 * signs[rows[3] + i] + signs[rows[4] + i + 1]
         else:
             s = 9 * signs[rows[2] + i] + 3 * signs[rows[3] + i - 1] + signs[rows[3] + i]
-        one = sign_chances[s]
+        one = np.int64(sign_chances[s])
         negative = values[u] < 0
-        events[n] = np.uint32(one) if negative else np.uint32(one << 16 | (65536 - one))
+        events[n] = binary_event_of(negative, one)
         n += 1
-        sign_chances[s] = one + (((65536 - 64 if negative else 64) - one) >> 6)
+        sign_chances[s] = adapted(one, negative, 64, 6)
         signs[own + i] = 2 if negative else 1
         mark = mark_of(m)
         maps[own + i] = mark
@@ -85,7 +95,7 @@ def encode_places(
     counter[0] = n
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def worth(values, z, z_odd, first, places, ends, corrections, points, cost, price, one):
     """Whether a still part that is not all small is better coded than left zero; one / 65536: chance of it."""
     coded = price * (np.float32(16.0) - np.log2(np.float32(one)))
@@ -101,22 +111,17 @@ def worth(values, z, z_odd, first, places, ends, corrections, points, cost, pric
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def encode_bands(
-    events, counter, scaled, bands, strides, maps, bias, weights, last, ends, slopes_of, points, sign_chances,
+    events, counter, scaled, bands, strides, room, bias, weights, last, ends, slopes_of, points, sign_chances,
     still, step, restored, cost, price,
 ):  # fmt: skip
     """As `decoding.decode_bands`; scaled (rows, columns) float32: the coefficients by the step."""
-    signs = np.zeros(maps.size, np.uint8)
-    rows = np.zeros(ROWS, np.int64)
-    corrections, slopes = np.zeros((3, BINS), np.int64), np.zeros(BINS, np.int64)
+    maps, signs, z, activity, live, hints, coded, rows, corrections, slopes = rooms(room, scaled.shape[1])
+    z_odd, by_four = np.zeros_like(z), activity.view(np.uint64)
     for number in range(bands.shape[0] - 3):
         level, o, height, width = bands[number, 0], bands[number, 1], bands[number, 2], bands[number, 3]
         parts = (width + 15) // 16
-        z, z_odd = np.zeros(EIGHT * parts, np.int16), np.zeros(EIGHT * parts, np.int16)
-        activity = np.zeros(2 * EIGHT * (parts + 1), np.int16)
         at_odd = EIGHT * (parts + 1)
-        by_four = activity.view(np.uint64)
-        live, hints = np.zeros(parts + 5, np.uint8), np.zeros(parts + 4, np.uint8)
-        coded = np.empty(parts, np.int64)
+        activity[: 2 * at_odd] = 0
         chances = still[o, level]
         for y in range(height):
             find_rows(rows, bands, strides, number, y)
@@ -128,7 +133,7 @@ def encode_bands(
             for s in range(parts):
                 if live[1 + s] == 0:
                     c = still_context(live, hints, by_four, parts, s)
-                    one, some = chances[c], False
+                    one, some = np.int64(chances[c]), False
                     for u in range(16 * s, min(16 * s + 16, width)):
                         some |= abs(values[u]) >= np.float32(0.5)
                     if some and price > 0:
@@ -141,18 +146,15 @@ def encode_bands(
                         some = worth(
                             values, z, z_odd, first, width, ends, corrections[o], points[o], cost, price, one
                         )
-                    if not some:
-                        events[counter[0]] = np.uint32(one << 16 | (65536 - one))
-                        counter[0] += 1
-                        chances[c] = one + ((32 - one) >> 5)
-                        continue
-                    events[counter[0]] = np.uint32(one)
+                    events[counter[0]] = binary_event_of(some, one)
                     counter[0] += 1
-                    chances[c] = one + ((65536 - 32 - one) >> 5)
+                    chances[c] = adapted(one, some, 32, 5)
+                    if not some:
+                        continue
                 coded[count] = s
                 count += 1
             whole = bands[number, 8] + y * strides[level, 1]
-            for odd in range(2):
+            for odd in range(2 if count else 0):
                 places, p = (width + 1 - odd) >> 1, 2 * o + odd
                 for n in range(count):
                     scaled_eight(

@@ -11,26 +11,23 @@ import struct
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dicomnn.errors import PayloadCorrupt, PayloadTruncated
 
 from ..rans import LOWEST_STATE, encode_events, pack
 from .base import code_lowest, code_mask
-from .decoding import decode_bands
+from .decoding import decode_plane
 from .encoding import encode_bands
-from .layout import Plan, lowest, plan_of
+from .events import ENCODE
+from .layout import lowest, plan_of
 from .model import LossyModel
-from .wavelet import analyse, levels_of, synthesise
+from .wavelet import analyse, levels_of
 
 HEAD = struct.Struct("<BHHHH")
 FLAG_MASK = 1
 STEPS_PER_OCTAVE = 64
 FINEST, COARSEST = 0, 64 * 19 - 1
 PRICE = 0.11
-ENCODE, DECODE = 0, 1
-_NO_EVENTS = np.zeros(0, np.uint32)
-_NO_STREAM = (np.zeros(0, np.uint16), np.zeros(3, np.int64))
 
 
 def step_of(index: int) -> np.float32:
@@ -53,18 +50,6 @@ class Head(NamedTuple):
     base: int
     low: int
     high: int
-
-
-class _Chances:
-    """First chances of a frame, which adapt while it is coded."""
-
-    def __init__(self, model: LossyModel) -> None:
-        arrays = model.arrays
-        self.lowest, self.pixels, self.blocks = (
-            arrays[name].astype(np.uint16) for name in ("lowest", "mask", "blocks")
-        )
-        self.signs = arrays["signs"].reshape(-1, 27).astype(np.int64)
-        self.still = arrays["still"].astype(np.int64)
 
 
 class Quantised(NamedTuple):
@@ -96,18 +81,18 @@ def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -
     base, high = (low + int(plane.max())) // 2, int(plane.max())
     levels = levels_of(*plane.shape)
     events = np.empty(_most_events(plane.size, high - low, float(step)), np.uint32)
-    chances = _Chances(model)
     counter = np.zeros(1, np.int64)
-    stream = (events, counter, *_NO_STREAM)
+    stream = (events, counter, np.zeros(0, np.uint16), np.zeros(2, np.int64))
+    *tables, signs, still, lowest_chances, mask_chances, blocks = model.tables
     if mask is not None:
         framed = np.zeros((plane.shape[0] + 2, plane.shape[1] + 4), np.uint8)
         framed[2:, 2:-2] = mask
-        code_mask(ENCODE, framed, chances.pixels, chances.blocks, *stream)
+        code_mask(ENCODE, framed, mask_chances.copy(), blocks.copy(), *stream)
     scaled = analyse(values - np.float32(base), levels) / step
     restored = np.zeros(plane.shape, np.float32)
     place = lowest(*plane.shape, levels)
     q = np.zeros(restored[place].shape, np.int32)
-    code_lowest(ENCODE, np.ascontiguousarray(scaled[place]), q, chances.lowest, *stream)
+    code_lowest(ENCODE, np.ascontiguousarray(scaled[place]), q, lowest_chances.copy(), *stream)
     restored[place] = q.astype(np.float32)
     plan = plan_of(*plane.shape, levels)
     encode_bands(
@@ -116,8 +101,10 @@ def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -
         scaled,
         plan.bands,
         plan.strides,
-        _maps(plan),
-        *_tables(model, chances),
+        plan.room,
+        *tables,
+        signs.copy(),
+        still.copy(),
         np.float32(1.0),
         restored,
         model.costs,
@@ -127,24 +114,6 @@ def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -
     words = np.empty(count + 8, np.uint16)
     at, state = encode_events(events, count, words)
     return HEAD.pack(flags, quality, base, low, high) + pack(words, at, state), Quantised(scaled, restored)
-
-
-def _maps(plan: Plan) -> np.ndarray:
-    """Planes of marks; whole words of eight bytes."""
-    return np.zeros((plan.room + 7) // 8 * 8, np.uint8)
-
-
-def _tables(model: LossyModel, chances: _Chances) -> tuple[np.ndarray, ...]:
-    return (
-        model.bias,
-        model.weights,
-        model.last,
-        model.ends,
-        model.slopes,
-        model.points,
-        chances.signs,
-        chances.still,
-    )
 
 
 def _most_events(size: int, span: int, step: float) -> int:
@@ -166,43 +135,28 @@ def decode_frame(stream: bytes, shape: tuple[int, int], model: LossyModel) -> np
     if len(body) % 2:
         raise PayloadCorrupt("the stream of a lossy frame has an odd length")
     levels = levels_of(*shape)
-    words, cursor = np.frombuffer(body, "<u2", offset=4), np.zeros(3, np.int64)
+    plan, step = plan_of(*shape, levels), step_of(head.quality)
+    words, cursor = np.frombuffer(body, "<u2", offset=4), np.zeros(2, np.int64)
     cursor[1] = int.from_bytes(body[:4], "little")
-    chances = _Chances(model)
-    events = (_NO_EVENTS, np.zeros(1, np.int64), words, cursor)
-    mask = np.zeros((0, 0), np.uint8)
-    if head.flags & FLAG_MASK:
-        mask = np.zeros((shape[0] + 2, shape[1] + 4), np.uint8)
-        code_mask(DECODE, mask, chances.pixels, chances.blocks, *events)
-    step = step_of(head.quality)
-    restored = np.zeros(shape, np.float32)
-    place = lowest(*shape, levels)
-    q = np.zeros(restored[place].shape, np.int32)
-    code_lowest(DECODE, restored[place], q, chances.lowest, *events)
-    restored[place] = q.astype(np.float32) * step
-    plan = plan_of(*shape, levels)
-    decode_bands(
-        words, cursor, plan.bands, plan.strides, _maps(plan), *_tables(model, chances), step, restored
-    )
-    if cursor[2] or cursor[0] != words.size or cursor[1] != LOWEST_STATE:
-        raise PayloadCorrupt("the stream of a lossy frame does not end where it should")
     out = np.empty(shape, np.uint16)
-    finish(synthesise(restored, levels), np.float32(head.base) + np.float32(0.5), head.low, head.high, mask, out)
+    decode_plane(
+        words,
+        cursor,
+        bool(head.flags & FLAG_MASK),
+        np.float32(head.base) + np.float32(0.5),
+        np.float32(head.low),
+        np.float32(head.high),
+        step,
+        levels,
+        plan.bands,
+        plan.strides,
+        plan.room,
+        *model.tables,
+        out,
+    )
+    if cursor[0] != words.size or cursor[1] != LOWEST_STATE:
+        raise PayloadCorrupt("the stream of a lossy frame does not end where it should")
     return out
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def finish(plane, base, low, high, mask, out):  # type: ignore[no-untyped-def]
-    """Whole values within their range; 0 where masked (no mask: no rows)."""
-    masked = mask.shape[0] > 0
-    low_, high_ = np.float32(low), np.float32(high)
-    for y in range(plane.shape[0]):
-        for x in range(plane.shape[1]):
-            out[y, x] = np.uint16(np.int32(min(max(np.floor(plane[y, x] + base), low_), high_)))
-        if masked:
-            for x in range(plane.shape[1]):
-                if mask[y + 2, x + 2]:
-                    out[y, x] = 0
 
 
 # ------------------------------------------------------------------ padding

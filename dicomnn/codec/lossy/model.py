@@ -70,6 +70,7 @@ class LossyModel:
     inputs; `last` (6, 5) int32, weights of hidden values two by two, then the sum's first value. By state:
     `ends` (96, 41) uint32, where the classes begin and end among 65536 slots; `slopes` (96, 40) int64; `points`
     (3, 96, 3) float32, by orientation: how far below a magnitude its value lies, in steps.
+    `tables`: those and the first chances, int64, as the kernels want them; `costs`: `encoding.cost_tables`.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -93,6 +94,12 @@ class LossyModel:
         self.slopes = arrays["slopes"].astype(np.int64)
         self.points = arrays["points"].astype(np.float32) / np.float32(256.0)
         self.costs = cost_tables(self.ends)
+        chances = (
+            arrays["signs"].reshape(passes, -1).astype(np.int64),
+            arrays["still"].astype(np.int64),
+            *(arrays[name].astype(np.int64) for name in ("lowest", "mask", "blocks")),
+        )
+        self.tables = (self.bias, self.weights, self.last, self.ends, self.slopes, self.points, *chances)
 
 
 def _pairs(low: np.ndarray, high: np.ndarray) -> np.ndarray:

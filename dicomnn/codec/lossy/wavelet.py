@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from .wavelet_lanes import interleave, lift, scale
+
 ALPHA = np.float32(-1.586134342059924)
 BETA = np.float32(-0.052980118572961)
 GAMMA = np.float32(0.882911075530934)
@@ -32,18 +34,6 @@ def analyse(plane: np.ndarray, levels: int) -> np.ndarray:
     for _ in range(levels):
         _forward(out, rows, columns)
         rows, columns = (rows + 1) // 2, (columns + 1) // 2
-    return out
-
-
-def synthesise(coefficients: np.ndarray, levels: int) -> np.ndarray:
-    """The inverse, in place of a copy."""
-    out = np.ascontiguousarray(coefficients, dtype=np.float32).copy()
-    sizes = [out.shape]
-    for _ in range(levels - 1):
-        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
-    spare = np.empty(out.shape, np.float32)
-    for rows, columns in reversed(sizes[:levels]):
-        _backward(out, spare, rows, columns)
     return out
 
 
@@ -100,67 +90,69 @@ def _forward(a, rows, columns):
             a[to, x] = spare[y, x] * factor
 
 
-@njit(cache=True, nogil=True)
-def _unlift(to, other, y, count, others, first, c):
-    """to[y, i] -= c * (other[y, i + first - 1] + other[y, i + first]), mirrored at the ends.
+def synthesise(coefficients: np.ndarray, levels: int) -> np.ndarray:
+    """(rows, columns) float32 -> plane of the same shape."""
+    return synthesis(np.ascontiguousarray(coefficients, dtype=np.float32), levels)
 
-    The halves of a row lie apart, so that the sums go in vectors: the odd neighbours of even sample i are
-    i - 1 and i (first 0), the even ones of odd sample i are i and i + 1 (first 1).
+
+@njit(cache=True, nogil=True)
+def synthesis(a, levels):
+    """`synthesise` for kernels. A level's output is the next one's low half; two rooms take turns."""
+    rows, columns = a.shape
+    if levels == 0:
+        return a.copy()
+    large = np.empty(rows * columns, np.float32)
+    small = np.empty(((rows + 1) // 2) * ((columns + 1) // 2), np.float32)
+    flat = a.ravel()
+    low, wide = flat, columns
+    for level in range(levels, 0, -1):
+        height, width = rows, columns
+        for _ in range(level - 1):
+            height, width = (height + 1) // 2, (width + 1) // 2
+        out = large if level & 1 else small
+        _level(low, wide, flat, columns, out, height, width)
+        low, wide = out, width
+    return large.reshape(rows, columns)
+
+
+@njit(cache=True, nogil=True)
+def _level(low, low_wide, a, wide, out, rows, columns):
+    """One level, all flat: `low` (rows `low_wide` apart) the half of both low directions, `a` (rows `wide`
+    apart) the others in their places, `out` (rows * columns).
+
+    Two rows are made at a time and go through the sweeps down the columns while they are near: the sweep over
+    even rows with DELTA, a row behind it that over odd ones with GAMMA, then BETA, then ALPHA.
     """
-    if first == 0:
-        end = min(count, others)
-        to[y, 0] -= c * (other[y, 0] + other[y, 0])
-        for i in range(1, end):
-            to[y, i] -= c * (other[y, i - 1] + other[y, i])
-        if count > others:
-            to[y, count - 1] -= c * (other[y, others - 1] + other[y, others - 1])
-    else:
-        end = min(count, others - 1)
-        for i in range(end):
-            to[y, i] -= c * (other[y, i] + other[y, i + 1])
-        if count > end:
-            to[y, count - 1] -= c * (other[y, others - 1] + other[y, others - 1])
-
-
-@njit(cache=True, nogil=True)
-def _unlift_rows(a, first, rows, columns, c):
-    """Subtract c * (row above + row below) from rows first, first + 2, ...; mirrored at the ends."""
-    for y in range(first, rows, 2):
-        up = y - 1 if y > 0 else y + 1
-        down = y + 1 if y + 1 < rows else y - 1
-        for x in range(columns):
-            a[y, x] -= c * (a[up, x] + a[down, x])
-
-
-@njit(cache=True, nogil=True)
-def _backward(a, spare, rows, columns):
-    low, high = (columns + 1) // 2, columns // 2
-    half = (rows + 1) // 2
-    left, right = np.empty((1, low), np.float32), np.empty((1, max(high, 1)), np.float32)
-    for at in range(rows):
-        y = 2 * at if at < half else 2 * (at - half) + 1
-        factor = np.float32(1.0) if rows == 1 else (SCALE if y & 1 else UNSCALE)
-        if columns == 1:
-            spare[y, 0] = a[at, 0] * factor
-            continue
-        for i in range(low):
-            left[0, i] = (a[at, i] * UNSCALE) * factor
-        for i in range(high):
-            right[0, i] = (a[at, low + i] * SCALE) * factor
-        _unlift(left, right, 0, low, high, 0, DELTA)
-        _unlift(right, left, 0, high, low, 1, GAMMA)
-        _unlift(left, right, 0, low, high, 0, BETA)
-        _unlift(right, left, 0, high, low, 1, ALPHA)
-        for i in range(high):
-            spare[y, 2 * i] = left[0, i]
-            spare[y, 2 * i + 1] = right[0, i]
-        if low > high:
-            spare[y, columns - 1] = left[0, low - 1]
-    if rows > 1:
-        _unlift_rows(spare, 0, rows, columns, DELTA)
-        _unlift_rows(spare, 1, rows, columns, GAMMA)
-        _unlift_rows(spare, 0, rows, columns, BETA)
-        _unlift_rows(spare, 1, rows, columns, ALPHA)
-    for y in range(rows):
-        for x in range(columns):
-            a[y, x] = spare[y, x]
+    half, first = (rows + 1) // 2, (columns + 1) // 2
+    high = columns - first
+    # Odd sample i of a row lies at right[i + 1]: before and behind them is room for missing neighbours.
+    left, right = np.empty(first + 1, np.float32), np.empty(high + 2, np.float32)
+    sweeps = (DELTA, GAMMA, BETA, ALPHA)
+    for step in range(half + 2):
+        for y in range(2 * step, min(2 * step + 2, rows)):
+            at, to = (y >> 1) + (half if y & 1 else 0), y * columns
+            factor = np.float32(1.0) if rows == 1 else (SCALE if y & 1 else UNSCALE)
+            if columns == 1:
+                out[to] = (a[at * wide] if y & 1 else low[at * low_wide]) * factor
+                continue
+            if y & 1:
+                scale(left, 0, a, at * wide, UNSCALE, factor, first)
+            else:
+                scale(left, 0, low, at * low_wide, UNSCALE, factor, first)
+            scale(right, 1, a, at * wide + first, SCALE, factor, high)
+            for back in range(2):
+                # A missing neighbour is the other one.
+                right[0], right[high + 1] = right[1], right[high]
+                lift(left, 0, right, 0, right, 1, BETA if back else DELTA, first)
+                left[first] = left[first - 1]
+                lift(right, 1, left, 0, left, 1, ALPHA if back else GAMMA, high)
+            interleave(out, to, left, right, 1, high)
+            if first > high:
+                out[to + columns - 1] = left[first - 1]
+        if rows > 1:
+            for lag in range(4):
+                y = 2 * step - lag
+                if 0 <= y < rows:
+                    up = (y - 1 if y > 0 else y + 1) * columns
+                    down = (y + 1 if y + 1 < rows else y - 1) * columns
+                    lift(out, y * columns, out, up, out, down, sweeps[lag], columns)
