@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from .inputs import ROWS
+from .kernels import kernel
 from .scales import PARTS, SCALES, make_scales, make_seen, remember
 
 EIGHT = 8
@@ -23,13 +24,6 @@ scales_0e, scales_0o = make_scales(0, 0), make_scales(0, 1)
 scales_1e, scales_1o = make_scales(1, 0), make_scales(1, 1)
 scales_2e, scales_2o = make_scales(2, 0), make_scales(2, 1)
 seen_0, seen_1, seen_2 = (make_seen(orientation) for orientation in range(3))
-
-
-def kernel(function):  # type: ignore[no-untyped-def]
-    """A compiled function that makes no arrays. Numba then need not count references to those it is given, or
-    views of them, which costs a row of a small band more than its values do.
-    """
-    return njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
@@ -52,20 +46,20 @@ def scaled_eight(orientation, odd, maps, rows, activity, at, bias, weights, last
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def rooms(room, columns):
-    """Arrays that the walk over the bands of a frame works in: the planes of marks (room,) and of signs (none,
-    positive, negative), uint8; scales of a half row, int16; activity of a row's columns, int16; live parts,
-    hints, uint8; numbers of coded parts, int64; where rows begin (23,) int64; corrections (3, 12) and slopes
+def rooms(columns):
+    """Arrays that the walk over the bands of a frame works in beside the marks: signs (none, positive, negative)
+    of this row's and the last one's even and odd places, uint8; scales of a half row, int16; activity of a row's columns, int16; live parts,
+    hints, whether the last two rows had coded parts, uint8; numbers of coded parts, int64; where rows begin (23,) int64; corrections (3, 12) and slopes
     (12,), int64.
     """
     parts = ((columns + 1) // 2 + 15) // 16
     return (
-        np.zeros(room, np.uint8),
-        np.zeros(room, np.uint8),
+        np.zeros((4, EIGHT * parts + 2), np.uint8),
         np.zeros(EIGHT * parts, np.int16),
         np.zeros(2 * EIGHT * (parts + 1), np.int16),
         np.zeros(parts + 5, np.uint8),
         np.zeros(parts + 4, np.uint8),
+        np.zeros(2, np.uint8),
         np.zeros(parts, np.int64),
         np.zeros(ROWS, np.int64),
         np.zeros((3, BINS), np.int64),
@@ -121,6 +115,16 @@ def still_context(live, hints, by_four, parts, s):
     some = (some | some >> np.uint64(16)) & np.uint64(0xFFFF)
     lively = 0 if some == np.uint64(0) else (1 if some < np.uint64(16) else 2)
     return 9 * hints[s] + 3 * (live[s] + live[s + 2]) + lively
+
+
+@kernel
+def begin_row(signs, y, coded):
+    """Forget the signs of two rows ago; coded (2,): whether the last even and odd rows had any coded part."""
+    if coded[y & 1]:
+        new = 2 * (y & 1)
+        for i in range(signs.shape[1]):
+            signs[new, i] = 0
+            signs[new + 1, i] = 0
 
 
 @kernel

@@ -8,10 +8,10 @@ from numba import njit
 from ..rans import LOWEST_STATE
 from .bands import (
     EIGHT,
+    begin_row,
     end_row,
     find_live,
     find_rows,
-    kernel,
     learn,
     rooms,
     scaled_eight,
@@ -20,12 +20,13 @@ from .bands import (
 )
 from .base import code_lowest, code_mask
 from .events import DECODE, HALF, LEAST, LOW, adapted, binary_left_behind, left_behind, word_at
+from .kernels import kernel
 from .magnitudes import lowest_of, mark_of
-from .wavelet import synthesis
+from .wavelet import synthesise
 
 @kernel
 def decode_places(
-    state, at, words, z, coded, places, odd, ends, slopes_of, corrections, slopes, maps, signs, rows, whole,
+    state, at, words, z, coded, places, odd, ends, slopes_of, corrections, slopes, maps, signs, y, rows, whole,
     sign_chances, points, step, restored,
 ):  # fmt: skip
     """The places of the parts `coded` of a half row; `restored`: the band's row. Gives (state, next word).
@@ -33,7 +34,7 @@ def decode_places(
     One loop without calls, and unsigned indices, which numba need not test for counting from the end: this
     is where decoding spends its time.
     """
-    own, even, above, above_odd = rows[4 + odd], rows[4], rows[2], rows[3]
+    own, new = rows[4 + odd], 2 * (y & 1)
     end = np.uint64(places)
     for n in range(EIGHT * coded.size):
         i = np.uint64(EIGHT * coded[n >> 3] + (n & 7))
@@ -69,13 +70,11 @@ def decode_places(
                 state = state << HALF | word_at(words, at)
                 at += 1
         m += more
-        j = np.int64(i)
+        j, next_ = np.int64(i), i + np.uint64(1)
         if odd:
-            s = 9 * signs[np.uint64(even + j)] + 3 * signs[np.uint64(above_odd + j)]
-            s += signs[np.uint64(even + j + 1)]
+            s = 9 * signs[new, next_] + 3 * signs[3 - new, next_] + signs[new, next_ + np.uint64(1)]
         else:
-            s = 9 * signs[np.uint64(above + j)] + 3 * signs[np.uint64(above_odd + j - 1)]
-            s += signs[np.uint64(above_odd + j)]
+            s = 9 * signs[2 - new, next_] + 3 * signs[3 - new, i] + signs[3 - new, next_]
         one = sign_chances[np.uint64(s)]
         negative = (state & LOW) < np.uint64(one)
         state = binary_left_behind(state, negative, one)
@@ -83,7 +82,7 @@ def decode_places(
         if state < LEAST:
             state = state << HALF | word_at(words, at)
             at += 1
-        signs[np.uint64(own + j)] = 2 if negative else 1
+        signs[new + odd, next_] = 2 if negative else 1
         mark = mark_of(m)
         maps[np.uint64(own + j)] = mark
         maps[np.uint64(whole + 2 * j + odd)] = mark
@@ -94,7 +93,7 @@ def decode_places(
 
 @kernel
 def decode_bands(
-    words, cursor, bands, strides, maps, signs, z, activity, live, hints, coded, rows, corrections, slopes, bias,
+    words, cursor, bands, strides, maps, signs, z, activity, live, hints, used, coded, rows, corrections, slopes, bias,
     weights, last, ends, slopes_of, points, sign_chances, still, step, restored,
 ):  # fmt: skip
     """All bands but the lowest. cursor: int64 [next word, state]; restored (rows, columns) float32, zero
@@ -107,10 +106,13 @@ def decode_bands(
         parts, half = (width + 15) // 16, strides[level, 0]
         at_odd = EIGHT * (parts + 1)
         activity[: 2 * at_odd] = 0
+        signs[:] = 0
+        used[:] = 0
         chances = still[o, level]
         for y in range(height):
             find_rows(rows, bands, strides, number, y)
             find_live(o, maps, rows, parts, live, hints)
+            begin_row(signs, y, used)
             count = 0
             for s in range(parts):
                 if live[1 + s] == 0:
@@ -126,6 +128,7 @@ def decode_bands(
                         continue
                 coded[count] = s
                 count += 1
+            used[y & 1] = 1 if count else 0
             whole = bands[number, 8] + y * strides[level, 1]
             row = restored[bands[number, 4] + y, bands[number, 5] : bands[number, 5] + width]
             for odd in range(2 if count else 0):
@@ -137,7 +140,7 @@ def decode_bands(
                     )
                 state, at = decode_places(
                     state, at, words, z, coded[:count], places, odd, ends, slopes_of, corrections[o], slopes,
-                    maps, signs, rows, whole, sign_chances[p], points[o], step, row,
+                    maps, signs, y, rows, whole, sign_chances[p], points[o], step, row,
                 )  # fmt: skip
                 learn(slopes, corrections[o])
             end_row(maps, rows, activity, 0, at_odd, parts)
@@ -146,18 +149,21 @@ def decode_bands(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def decode_plane(
-    words, cursor, masked, base, low, high, step, levels, bands, strides, room, bias, weights, last, ends,
+    words, cursor, masked, base, low, high, step, levels, bands, strides, maps, coefficients, room, bias, weights, last, ends,
     slopes_of, points, signs, still, lowest, mask_chances, blocks, out,
 ):  # fmt: skip
     """All of a stream: out (rows, columns) uint16 is filled. Tables as `LossyModel` has them, chances as the
-    model gives them; cursor: int64 [next word, state].
+    model gives them; cursor: int64 [next word, state]. Room: maps (`Plan.room`,) uint8, coefficients (rows *
+    columns,) float32, `room` (`wavelet.room_of`,) float32.
     """
     rows, columns = out.shape
     events, counter = np.zeros(0, np.uint32), np.zeros(1, np.int64)
     mask = np.zeros((rows + 2 if masked else 0, columns + 4), np.uint8)
     if masked:
         code_mask(DECODE, mask, mask_chances.copy(), blocks.copy(), events, counter, words, cursor)
-    restored = np.zeros((rows, columns), np.float32)
+    coefficients[:] = 0
+    maps[:] = 0
+    restored = coefficients.reshape(rows, columns)
     h, w = rows, columns
     for _ in range(levels):
         h, w = (h + 1) // 2, (w + 1) // 2
@@ -167,21 +173,8 @@ def decode_plane(
         for x in range(w):
             restored[y, x] = np.float32(q[y, x]) * step
     decode_bands(
-        words, cursor, bands, strides, *rooms(room, columns), bias, weights, last, ends, slopes_of, points,
+        words, cursor, bands, strides, maps, *rooms(columns), bias, weights, last, ends, slopes_of, points,
         signs.copy(), still.copy(), step, restored,
     )  # fmt: skip
     if cursor[0] == words.size and cursor[1] == LOWEST_STATE:
-        finish(synthesis(restored, levels), base, low, high, mask, out)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def finish(plane, base, low, high, mask, out):
-    """Whole values within their range; 0 where masked (no mask: no rows)."""
-    masked = mask.shape[0] > 0
-    for y in range(plane.shape[0]):
-        for x in range(plane.shape[1]):
-            out[y, x] = np.uint16(np.int32(min(max(np.floor(plane[y, x] + base), low), high)))
-        if masked:
-            for x in range(plane.shape[1]):
-                if mask[y + 2, x + 2]:
-                    out[y, x] = 0
+        synthesise(coefficients, room, levels, base, low, high, mask, out)

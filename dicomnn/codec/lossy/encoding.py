@@ -7,10 +7,10 @@ from numba import njit
 
 from .bands import (
     EIGHT,
+    begin_row,
     end_row,
     find_live,
     find_rows,
-    kernel,
     learn,
     rooms,
     scaled_eight,
@@ -18,6 +18,7 @@ from .bands import (
     still_context,
 )
 from .events import adapted, binary_event_of, event_of
+from .kernels import kernel
 from .magnitudes import KINDS, LARGEST, class_of, mark_of
 
 
@@ -49,11 +50,11 @@ def chosen(a, cost, points, price):
 
 @kernel
 def encode_places(
-    events, counter, values, z, coded, places, odd, ends, slopes_of, corrections, slopes, maps, signs, rows, whole,
+    events, counter, values, z, coded, places, odd, ends, slopes_of, corrections, slopes, maps, signs, y, rows, whole,
     sign_chances, points, step, restored, cost, price,
 ):  # fmt: skip
     """As `decoding.decode_places`; `values`: the band's row of coefficients by the step."""
-    own, n = rows[4 + odd], counter[0]
+    own, new, n = rows[4 + odd], 2 * (y & 1), counter[0]
     for number in range(EIGHT * coded.size):
         i = EIGHT * coded[number >> 3] + (number & 7)
         if i >= places:
@@ -78,15 +79,15 @@ def encode_places(
             events[n] = event_of(part << (16 - some), 1 << (16 - some))
             n += 1
         if odd:
-            s = 9 * signs[rows[4] + i] + 3 * signs[rows[3] + i] + signs[rows[4] + i + 1]
+            s = 9 * signs[new, i + 1] + 3 * signs[3 - new, i + 1] + signs[new, i + 2]
         else:
-            s = 9 * signs[rows[2] + i] + 3 * signs[rows[3] + i - 1] + signs[rows[3] + i]
+            s = 9 * signs[2 - new, i + 1] + 3 * signs[3 - new, i] + signs[3 - new, i + 1]
         one = np.int64(sign_chances[s])
         negative = values[u] < 0
         events[n] = binary_event_of(negative, one)
         n += 1
         sign_chances[s] = adapted(one, negative, 64, 6)
-        signs[own + i] = 2 if negative else 1
+        signs[new + odd, i + 1] = 2 if negative else 1
         mark = mark_of(m)
         maps[own + i] = mark
         maps[whole + u] = mark
@@ -115,17 +116,21 @@ def encode_bands(
     still, step, restored, cost, price,
 ):  # fmt: skip
     """As `decoding.decode_bands`; scaled (rows, columns) float32: the coefficients by the step."""
-    maps, signs, z, activity, live, hints, coded, rows, corrections, slopes = rooms(room, scaled.shape[1])
+    signs, z, activity, live, hints, used, coded, rows, corrections, slopes = rooms(scaled.shape[1])
+    maps = np.zeros(room, np.uint8)
     z_odd, by_four = np.zeros_like(z), activity.view(np.uint64)
     for number in range(bands.shape[0] - 3):
         level, o, height, width = bands[number, 0], bands[number, 1], bands[number, 2], bands[number, 3]
         parts = (width + 15) // 16
         at_odd = EIGHT * (parts + 1)
         activity[: 2 * at_odd] = 0
+        signs[:] = 0
+        used[:] = 0
         chances = still[o, level]
         for y in range(height):
             find_rows(rows, bands, strides, number, y)
             find_live(o, maps, rows, parts, live, hints)
+            begin_row(signs, y, used)
             left = bands[number, 5]
             values = scaled[bands[number, 4] + y, left : left + width]
             row = restored[bands[number, 4] + y, left : left + width]
@@ -153,6 +158,7 @@ def encode_bands(
                         continue
                 coded[count] = s
                 count += 1
+            used[y & 1] = 1 if count else 0
             whole = bands[number, 8] + y * strides[level, 1]
             for odd in range(2 if count else 0):
                 places, p = (width + 1 - odd) >> 1, 2 * o + odd
@@ -163,7 +169,7 @@ def encode_bands(
                     )  # fmt: skip
                 encode_places(
                     events, counter, values, z, coded[:count], places, odd, ends, slopes_of, corrections[o],
-                    slopes, maps, signs, rows, whole, sign_chances[p], points[o], step, row, cost, price,
+                    slopes, maps, signs, y, rows, whole, sign_chances[p], points[o], step, row, cost, price,
                 )  # fmt: skip
                 learn(slopes, corrections[o])
             end_row(maps, rows, activity, 0, at_odd, parts)

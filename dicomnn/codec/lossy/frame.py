@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from threading import local
 from typing import NamedTuple
 
 import numpy as np
@@ -21,13 +22,15 @@ from .encoding import encode_bands
 from .events import ENCODE
 from .layout import lowest, plan_of
 from .model import LossyModel
-from .wavelet import analyse, levels_of
+from .wavelet import analyse, levels_of, room_of
 
 HEAD = struct.Struct("<BHHHH")
 FLAG_MASK = 1
 STEPS_PER_OCTAVE = 64
 FINEST, COARSEST = 0, 64 * 19 - 1
 PRICE = 0.11
+LARGEST_KEPT = 1 << 24
+"""Pixels of a frame whose arrays a thread keeps: 110 MB."""
 
 
 def step_of(index: int) -> np.float32:
@@ -80,7 +83,9 @@ def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -
         values = filled(plane, mask)
     base, high = (low + int(plane.max())) // 2, int(plane.max())
     levels = levels_of(*plane.shape)
-    events = np.empty(_most_events(plane.size, high - low, float(step)), np.uint32)
+    place = lowest(*plane.shape, levels)
+    restored = np.zeros(plane.shape, np.float32)
+    events = np.empty(_most_events(plane.size, restored[place].size), np.uint32)
     counter = np.zeros(1, np.int64)
     stream = (events, counter, np.zeros(0, np.uint16), np.zeros(2, np.int64))
     *tables, signs, still, lowest_chances, mask_chances, blocks = model.tables
@@ -89,8 +94,6 @@ def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -
         framed[2:, 2:-2] = mask
         code_mask(ENCODE, framed, mask_chances.copy(), blocks.copy(), *stream)
     scaled = analyse(values - np.float32(base), levels) / step
-    restored = np.zeros(plane.shape, np.float32)
-    place = lowest(*plane.shape, levels)
     q = np.zeros(restored[place].shape, np.int32)
     code_lowest(ENCODE, np.ascontiguousarray(scaled[place]), q, lowest_chances.copy(), *stream)
     restored[place] = q.astype(np.float32)
@@ -116,16 +119,22 @@ def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -
     return HEAD.pack(flags, quality, base, low, high) + pack(words, at, state), Quantised(scaled, restored)
 
 
-def _most_events(size: int, span: int, step: float) -> int:
-    """No plane of `size` values within `span` makes more events: a value has two for each octave of its
-    magnitude, which the transform makes at most 64 times as large, its raw bits and its sign.
+def _most_events(size: int, lowest_size: int) -> int:
+    """No plane makes more: a place has its class, three events of raw bits, its sign, and two in the mask with
+    its block's; one of the lowest band all events of the largest class.
     """
-    octaves = math.ceil(math.log2(64 * span / step + 2))
-    return (3 * octaves + 4) * size + 4096
+    return 8 * size + 48 * lowest_size + 4096
 
 
 def decode_frame(stream: bytes, shape: tuple[int, int], model: LossyModel) -> np.ndarray:
     """The plane (rows, columns) uint16 of a stream. Raises PayloadTruncated, PayloadCorrupt."""
+    out = np.empty(shape, np.uint16)
+    decode_into(stream, model, out)
+    return out
+
+
+def decode_into(stream: bytes, model: LossyModel, out: np.ndarray) -> None:
+    """`decode_frame` into a plane (rows, columns) uint16, C order."""
     if len(stream) < HEAD.size + 4:
         raise PayloadTruncated("the stream of a lossy frame ends in its first bytes")
     head = Head(*HEAD.unpack_from(stream))
@@ -134,11 +143,10 @@ def decode_frame(stream: bytes, shape: tuple[int, int], model: LossyModel) -> np
     body = stream[HEAD.size :]
     if len(body) % 2:
         raise PayloadCorrupt("the stream of a lossy frame has an odd length")
-    levels = levels_of(*shape)
-    plan, step = plan_of(*shape, levels), step_of(head.quality)
+    levels = levels_of(*out.shape)
+    plan, step = plan_of(*out.shape, levels), step_of(head.quality)
     words, cursor = np.frombuffer(body, "<u2", offset=4), np.zeros(2, np.int64)
     cursor[1] = int.from_bytes(body[:4], "little")
-    out = np.empty(shape, np.uint16)
     decode_plane(
         words,
         cursor,
@@ -150,13 +158,33 @@ def decode_frame(stream: bytes, shape: tuple[int, int], model: LossyModel) -> np
         levels,
         plan.bands,
         plan.strides,
-        plan.room,
+        *_room(plan.room, *out.shape),
         *model.tables,
         out,
     )
     if cursor[0] != words.size or cursor[1] != LOWEST_STATE:
         raise PayloadCorrupt("the stream of a lossy frame does not end where it should")
-    return out
+
+
+class _Rooms(local):
+    """A thread's arrays for decoding: fresh ones of a large frame cost as much time as its values."""
+
+    bytes = np.empty(0, np.uint8)
+    floats = np.empty(0, np.float32)
+
+
+_ROOMS = _Rooms()
+
+
+def _room(marks: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `decode_plane` works in: kept by the thread unless very large."""
+    size, spare = rows * columns, room_of(rows, columns)
+    kept, floats = _ROOMS.bytes, _ROOMS.floats
+    if kept.size < marks or floats.size < size + spare:
+        kept, floats = np.empty(marks, np.uint8), np.empty(size + spare, np.float32)
+        if size <= LARGEST_KEPT:
+            _ROOMS.bytes, _ROOMS.floats = kept, floats
+    return kept[:marks], floats[:size], floats[size : size + spare]
 
 
 # ------------------------------------------------------------------ padding
