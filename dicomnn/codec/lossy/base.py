@@ -110,9 +110,9 @@ def code_lowest(mode, values, q, chances, events, counter, words, cursor):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def code_mask(mode, mask, chances, blocks, events, counter, words, cursor):
-    """A bit image (rows + 2, columns + 4) uint8, two places above and at the sides. Blocks of 8 x 8 are mixed
-    or of one value (chances `blocks` (12,)); the places of mixed ones know ten neighbours (`chances` (1024,)).
-    The rest as in `code_lowest`.
+    """A bit image (rows + 2, columns + 4) uint8, two places above and at the sides. Blocks of 8 x 8 are
+    mixed or of one value (chances `blocks` (12,)); the places of mixed ones know ten neighbours (`chances`
+    (1024,)). The rest as in `code_lowest`.
     """
     rows, columns = mask.shape[0] - 2, mask.shape[1] - 4
     wide, flat = columns + 4, mask.ravel()

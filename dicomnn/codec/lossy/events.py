@@ -7,11 +7,11 @@ costs more than an event.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from ..lanes import I64, i64
+from .kernels import inlined
 
 ENCODE, DECODE = 0, 1
 LOW, LEAST, HALF = np.uint64(0xFFFF), np.uint64(65536), np.uint64(16)
@@ -32,29 +32,29 @@ def word_at(typing, words, at):  # type: ignore[no-untyped-def]
     return types.uint64(words, types.int64), generate
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def left_behind(state, start, frequency):
     """The state after an event; below LEAST it wants a word."""
     return np.uint64(frequency) * (state >> HALF) + (state & LOW) - np.uint64(start)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def binary_left_behind(state, bit, one):
     """The state after a binary event: 1 has the slots below `one`, 0 the others."""
     return left_behind(state, 0, one) if bit else left_behind(state, one, 65536 - one)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def event_of(start, frequency):
     return np.uint32(start << 16 | frequency)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def binary_event_of(bit, one):
     return np.uint32(one) if bit else np.uint32(one << 16 | (65536 - one))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def adapted(one, bit, least, shift):
     """A chance after a bit: nearer to 65536 - least or to least by 1 / 2^shift of the way."""
     return one + (((65536 - least if bit else least) - one) >> shift)

@@ -16,6 +16,7 @@ import numpy as np
 from dicomnn.errors import PayloadCorrupt, PayloadTruncated
 
 from ..rans import LOWEST_STATE, encode_events, pack
+from .bands import room_for
 from .base import code_lowest, code_mask
 from .decoding import decode_plane
 from .encoding import encode_bands
@@ -73,42 +74,41 @@ def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -
     """The stream, and what it holds."""
     step = step_of(quality)
     mask = padding(plane, float(step))
-    values: np.ndarray
+    values: np.ndarray = plane.astype(np.float32)
     flags = 0
-    values = plane.astype(np.float32)
     low = int(plane.min())
     if mask is not None:
         flags |= FLAG_MASK
         low = int(plane[~mask].min())
         values = filled(plane, mask)
     base, high = (low + int(plane.max())) // 2, int(plane.max())
-    levels = levels_of(*plane.shape)
-    place = lowest(*plane.shape, levels)
+    rows, columns = plane.shape
+    levels = levels_of(rows, columns)
+    place = lowest(rows, columns, levels)
     restored = np.zeros(plane.shape, np.float32)
     events = np.empty(_most_events(plane.size, restored[place].size), np.uint32)
     counter = np.zeros(1, np.int64)
     stream = (events, counter, np.zeros(0, np.uint16), np.zeros(2, np.int64))
-    *tables, signs, still, lowest_chances, mask_chances, blocks = model.tables
+    chances = model.chances
     if mask is not None:
         framed = np.zeros((plane.shape[0] + 2, plane.shape[1] + 4), np.uint8)
         framed[2:, 2:-2] = mask
-        code_mask(ENCODE, framed, mask_chances.copy(), blocks.copy(), *stream)
+        code_mask(ENCODE, framed, chances.mask.copy(), chances.blocks.copy(), *stream)
     scaled = analyse(values - np.float32(base), levels) / step
     q = np.zeros(restored[place].shape, np.int32)
-    code_lowest(ENCODE, np.ascontiguousarray(scaled[place]), q, lowest_chances.copy(), *stream)
+    code_lowest(ENCODE, np.ascontiguousarray(scaled[place]), q, chances.lowest.copy(), *stream)
     restored[place] = q.astype(np.float32)
-    plan = plan_of(*plane.shape, levels)
+    plan = plan_of(rows, columns, levels)
     encode_bands(
         events,
         counter,
         scaled,
         plan.bands,
         plan.strides,
-        plan.room,
-        *tables,
-        signs.copy(),
-        still.copy(),
-        np.float32(1.0),
+        room_for(np.empty(plan.room, np.uint8), columns),
+        model.tables,
+        chances.signs.copy(),
+        chances.still.copy(),
         restored,
         model.costs,
         np.float32(price),
@@ -120,8 +120,8 @@ def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -
 
 
 def _most_events(size: int, lowest_size: int) -> int:
-    """No plane makes more: a place has its class, three events of raw bits, its sign, and two in the mask with
-    its block's; one of the lowest band all events of the largest class.
+    """No plane makes more: a place has its class, three events of raw bits, its sign, and two in the mask
+    with its block's; one of the lowest band all events of the largest class.
     """
     return 8 * size + 48 * lowest_size + 4096
 
@@ -158,8 +158,9 @@ def decode_into(stream: bytes, model: LossyModel, out: np.ndarray) -> None:
         levels,
         plan.bands,
         plan.strides,
-        *_room(plan.room, *out.shape),
-        *model.tables,
+        _rooms(plan.room, *out.shape),
+        model.tables,
+        model.chances,
         out,
     )
     if cursor[0] != words.size or cursor[1] != LOWEST_STATE:
@@ -176,7 +177,7 @@ class _Rooms(local):
 _ROOMS = _Rooms()
 
 
-def _room(marks: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _rooms(marks: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What `decode_plane` works in: kept by the thread unless very large."""
     size, spare = rows * columns, room_of(rows, columns)
     kept, floats = _ROOMS.bytes, _ROOMS.floats

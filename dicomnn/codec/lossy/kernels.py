@@ -13,3 +13,8 @@ def kernel(function: Callable[..., Any]) -> Any:
     views of them, which costs a row of a small band more than its values do.
     """
     return njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """One that becomes part of its callers, as a call that hands over many arrays costs more than it does."""
+    return njit(cache=True, nogil=True, error_model="numpy", inline="always")(function)

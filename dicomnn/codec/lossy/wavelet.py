@@ -92,64 +92,6 @@ def _forward(a, rows, columns):
             a[to, x] = spare[y, x] * factor
 
 
-@njit(cache=True, nogil=True)
-def _lift_rows(a, first, rows, columns, c):
-    """Add c * (row above + row below) to rows first, first + 2, ...; mirrored at the ends."""
-    for y in range(first, rows, 2):
-        up = y - 1 if y > 0 else y + 1
-        down = y + 1 if y + 1 < rows else y - 1
-        for x in range(columns):
-            a[y, x] += c * (a[up, x] + a[down, x])
-
-
-@njit(cache=True, nogil=True)
-def _lift_row(a, y, first, columns, c):
-    """The same along one row."""
-    x = first
-    if x == 0:
-        a[y, 0] += c * (a[y, 1] + a[y, 1])
-        x = 2
-    while x + 1 < columns:
-        a[y, x] += c * (a[y, x - 1] + a[y, x + 1])
-        x += 2
-    if x < columns:
-        a[y, x] += c * (a[y, x - 1] + a[y, x - 1])
-
-
-@njit(cache=True, nogil=True)
-def _forward(a, rows, columns):
-    spare = np.empty((rows, columns), np.float32)
-    half = (columns + 1) // 2
-    for y in range(rows):
-        if columns > 1:
-            _lift_row(a, y, 1, columns, ALPHA)
-            _lift_row(a, y, 0, columns, BETA)
-            _lift_row(a, y, 1, columns, GAMMA)
-            _lift_row(a, y, 0, columns, DELTA)
-            for x in range(0, columns, 2):
-                spare[y, x >> 1] = a[y, x] * SCALE
-            for x in range(1, columns, 2):
-                spare[y, half + (x >> 1)] = a[y, x] * UNSCALE
-        else:
-            spare[y, 0] = a[y, 0]
-    if rows > 1:
-        _lift_rows(spare, 1, rows, columns, ALPHA)
-        _lift_rows(spare, 0, rows, columns, BETA)
-        _lift_rows(spare, 1, rows, columns, GAMMA)
-        _lift_rows(spare, 0, rows, columns, DELTA)
-    half = (rows + 1) // 2
-    for y in range(rows):
-        to = (y >> 1) + (half if y & 1 else 0)
-        factor = np.float32(1.0) if rows == 1 else (UNSCALE if y & 1 else SCALE)
-        for x in range(columns):
-            a[to, x] = spare[y, x] * factor
-
-
-def synthesise(coefficients: np.ndarray, levels: int) -> np.ndarray:
-    """(rows, columns) float32 -> plane of the same shape."""
-    return synthesis(np.ascontiguousarray(coefficients, dtype=np.float32), levels)
-
-
 def room_of(rows: int, columns: int) -> int:
     """Entries that `synthesise` wants as its room."""
     return sum(((rows + s - 1) // s) * ((columns + s - 1) // s) for s in (2, 4))
@@ -159,8 +101,8 @@ def room_of(rows: int, columns: int) -> int:
 def synthesise(a, room, levels, base, low, high, mask, out):
     """From coefficients to values: floor(synthesis + base) within low..high, 0 where masked.
 
-    a (rows * columns,) float32; room (`room_of`,) float32; base, low, high float32; mask (rows + 2, columns + 4)
-    uint8, without rows where there is none; out (rows, columns) uint16.
+    a (rows * columns,) float32; room (`room_of`,) float32; base, low, high float32; mask (rows + 2, columns
+    + 4) uint8, without rows where there is none; out (rows, columns) uint16.
     """
     rows, columns = out.shape
     large = room[: ((rows + 1) // 2) * ((columns + 1) // 2)]
@@ -211,14 +153,17 @@ def _level(low, low_wide, a, wide, made, ring, rows, columns, ends, mask, values
         for y in range(2 * step, min(2 * step + 2, rows)):
             at = (y >> 1) + (half if y & 1 else 0)
             factor = np.float32(1.0) if rows == 1 else (SCALE if y & 1 else UNSCALE)
+            to = (y & ring) * columns
             if y & 1:
-                _row(a, at * wide, a, at * wide, made, (y & ring) * columns, columns, factor, left, right)
+                _row(a, at * wide, a, at * wide, made, to, columns, factor, left, right)
             else:
-                _row(low, at * low_wide, a, at * wide, made, (y & ring) * columns, columns, factor, left, right)
-        for y in range(2 * step, 2 * step - 4 if rows > 1 else 2 * step, -1):
+                _row(low, at * low_wide, a, at * wide, made, to, columns, factor, left, right)
+        for lag in range(4 if rows > 1 else 0):
+            y = 2 * step - lag
             if 0 <= y < rows:
-                up, down = (y - 1 if y > 0 else y + 1), (y + 1 if y + 1 < rows else y - 1)
-                _sweep(made, (y & ring) * columns, (up & ring) * columns, (down & ring) * columns, 2 * step - y, columns)
+                up = ((y - 1 if y > 0 else y + 1) & ring) * columns
+                down = ((y + 1 if y + 1 < rows else y - 1) & ring) * columns
+                _sweep(made, (y & ring) * columns, up, down, lag, columns)
         if ring > 0:
             for y in range(max(2 * step - 4, 0), min(2 * step - 2, rows)):
                 _finish(made, (y & ring) * columns, y, ends, mask, values)

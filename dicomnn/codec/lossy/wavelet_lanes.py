@@ -80,9 +80,7 @@ def interleave(typing, to, at, even, odd, odd_at, count):  # type: ignore[no-unt
         def body(k: Any, lanes: int) -> None:
             order = [lane // 2 + lanes * (lane % 2) for lane in range(2 * lanes)]
             mask = ir.Constant(vector_of(I32, 2 * lanes), order)
-            both = b.shuffle_vector(
-                _get(b, e, k, lanes), _get(b, o, b.add(arguments[4], k), lanes), mask
-            )
+            both = b.shuffle_vector(_get(b, e, k, lanes), _get(b, o, b.add(arguments[4], k), lanes), mask)
             _put(b, both, t, b.add(arguments[1], b.shl(k, i64(1))))
 
         _by_eight(b, arguments[5], body)
