@@ -169,6 +169,8 @@ def test_a_frame_decodes_alone(two_frames: tuple[bytes, list[np.ndarray]], model
     payload, decoded = two_frames
     for number in (1, 0):
         assert np.array_equal(decode_one(payload, lambda _: model, number), decoded[number])
+    for threads in (1, 2):
+        assert np.array_equal(decode(payload, lambda _: model, threads=threads), np.stack(decoded))
     with pytest.raises(SamplesInvalid):
         decode_one(payload, lambda _: model, 2)
 

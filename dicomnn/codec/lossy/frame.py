@@ -57,7 +57,7 @@ class Head(NamedTuple):
 
 
 class Quantised(NamedTuple):
-    """What the encoder made of a plane: coefficients by the step before and after, (rows, columns) float32."""
+    """Coefficients by the step before and after quantisation, (rows, columns) float32."""
 
     scaled: np.ndarray
     restored: np.ndarray
