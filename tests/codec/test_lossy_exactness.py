@@ -1,4 +1,4 @@
-"""The lossy decoder gives the same values in every process, on every instruction set and in several threads."""
+"""The lossy decoder gives the same values in every process, instruction set and number of threads."""
 
 from __future__ import annotations
 
