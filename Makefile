@@ -64,8 +64,8 @@ $(VENV)/installed-bench: $(VENV)/installed
 	@touch $@
 
 # The kernels of the codec are compiled once and cached; without this the first user of each would wait.
-$(VENV)/compiled: $(VENV)/installed $(wildcard dicomnn/codec/*.py dicomnn/codec/contenders/*.py)
-	@echo "compiling the coding loop (half a minute, once)"
+$(VENV)/compiled: $(VENV)/installed $(wildcard dicomnn/codec/*.py dicomnn/codec/contenders/*.py dicomnn/codec/lossy/*.py)
+	@echo "compiling the coding loops (a minute, once)"
 	@$(BIN)/python -m dicomnn.warm
 	@touch $@
 

@@ -1,22 +1,87 @@
-"""The walk over the bands of a frame, the same for encoder and decoder: which rows a row reads, which of its
-parts are still, how the frame corrects the network's scales. What differs is `put` and `take`.
+"""What encoder and decoder have in common on their walk over the bands of a frame: which rows a row reads,
+which of its parts are still, how the frame corrects the network's scales.
 
 All integers, but for the values that are handed to the synthesis, products of float32 numbers.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
-from .scales import PARTS, SCALES, make_scales, make_seen, remember
+from .inputs import ROWS
+from .kernels import inlined, kernel
+from .scales import FINENESS, SCALES, make_scales, make_seen, remember
 
 EIGHT = 8
 BINS = SCALES // 8
 """Ranges of scales, each with a correction of its own."""
-MOST = 10 * PARTS << 8
+MOST = 10 * FINENESS << 8
 """Corrections are in 1/256 of a scale's unit; none is more than ten states."""
 STILL_CONTEXTS = 18
+
+
+class Tables(NamedTuple):
+    """A model as the kernels read it; p = 2 * orientation + odd. bias (6, 6, 8) int32, by p and level;
+    weights (6, 10, 8) int32, by p, each of two inputs; last (6, 5) int32: weights of hidden values two by
+    two, then the sum's first value. By state: ends (96, 41) uint32, where the classes begin and end among
+    65536 slots; slopes (96, 40) int64; points (3, 96, 3) float32, by orientation: how far below a magnitude
+    its value lies, in steps.
+    """
+
+    bias: np.ndarray
+    weights: np.ndarray
+    last: np.ndarray
+    ends: np.ndarray
+    slopes: np.ndarray
+    points: np.ndarray
+
+
+class Room(NamedTuple):
+    """What a walk works in. marks (`Plan.room`,) uint8: the planes of marks. signs (4, places) uint8: none,
+    positive, negative, of the even and odd places of even rows, then of odd rows. z, z_odd (places,) int16:
+    scales of a half row. activity int16: of even columns, then of odd ones. live, hints uint8: of parts.
+    used (2,) uint8: whether the last even and odd row had coded parts. coded int64: numbers of coded parts.
+    rows (23,) int64: where rows begin (`inputs.ROWS`). corrections (3, 12), slopes (12,) int64.
+    """
+
+    marks: np.ndarray
+    signs: np.ndarray
+    z: np.ndarray
+    z_odd: np.ndarray
+    activity: np.ndarray
+    live: np.ndarray
+    hints: np.ndarray
+    used: np.ndarray
+    coded: np.ndarray
+    rows: np.ndarray
+    corrections: np.ndarray
+    slopes: np.ndarray
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def room_for(marks, columns):
+    """A `Room` for frames of so many columns; `marks` are cleared."""
+    parts = ((columns + 1) // 2 + 15) // 16
+    places = EIGHT * parts
+    marks[:] = 0
+    return Room(
+        marks,
+        np.zeros((4, places + 2), np.uint8),
+        np.zeros(places, np.int16),
+        np.zeros(places, np.int16),
+        np.zeros(2 * (places + EIGHT), np.int16),
+        np.zeros(parts + 5, np.uint8),
+        np.zeros(parts + 4, np.uint8),
+        np.zeros(2, np.uint8),
+        np.zeros(parts, np.int64),
+        np.zeros(ROWS, np.int64),
+        np.zeros((3, BINS), np.int64),
+        np.zeros(BINS, np.int64),
+    )
+
 
 scales_0e, scales_0o = make_scales(0, 0), make_scales(0, 1)
 scales_1e, scales_1o = make_scales(1, 0), make_scales(1, 1)
@@ -24,26 +89,48 @@ scales_2e, scales_2o = make_scales(2, 0), make_scales(2, 1)
 seen_0, seen_1, seen_2 = (make_seen(orientation) for orientation in range(3))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def scaled_eight(orientation, odd, maps, rows, activity, at, bias, weights, last, i, z):
-    """Scales of eight places from index i of a half row."""
+@inlined
+def find_scales(orientation, level, odd, first, room, tables, z):
+    """Scales of eight places from index `first` of the row's even or odd places, to `z` (places,) int16."""
+    p, at = 2 * orientation + odd, odd * (room.activity.size >> 1)
+    marks, rows, activity = room.marks, room.rows, room.activity
+    bias, weights, last = tables.bias[p, level], tables.weights[p], tables.last[p]
     if orientation == 0:
         if odd:
-            scales_0o(maps, rows, activity, at, bias, weights, last, i, z)
+            scales_0o(marks, rows, activity, at, bias, weights, last, first, z)
         else:
-            scales_0e(maps, rows, activity, at, bias, weights, last, i, z)
+            scales_0e(marks, rows, activity, at, bias, weights, last, first, z)
     elif orientation == 1:
         if odd:
-            scales_1o(maps, rows, activity, at, bias, weights, last, i, z)
+            scales_1o(marks, rows, activity, at, bias, weights, last, first, z)
         else:
-            scales_1e(maps, rows, activity, at, bias, weights, last, i, z)
+            scales_1e(marks, rows, activity, at, bias, weights, last, first, z)
     elif odd:
-        scales_2o(maps, rows, activity, at, bias, weights, last, i, z)
+        scales_2o(marks, rows, activity, at, bias, weights, last, first, z)
     else:
-        scales_2e(maps, rows, activity, at, bias, weights, last, i, z)
+        scales_2e(marks, rows, activity, at, bias, weights, last, first, z)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
+def begin_band(room):
+    room.activity[:] = 0
+    room.signs[:] = 0
+    room.used[:] = 0
+
+
+@inlined
+def begin_row(bands, strides, number, y, room):
+    """Find what row y of a band reads and which of its parts are live; forget the signs of two rows ago."""
+    find_rows(room.rows, bands, strides, number, y)
+    find_live(bands[number, 1], (bands[number, 3] + 15) // 16, room)
+    if room.used[y & 1]:
+        signs, new = room.signs, 2 * (y & 1)
+        for i in range(signs.shape[1]):
+            signs[new, i] = 0
+            signs[new + 1, i] = 0
+
+
+@kernel
 def find_rows(rows, bands, strides, number, y):
     """Fill rows (23,): where the rows begin that row y of band `number` reads (`inputs.ROWS`)."""
     level, o = bands[number, 0], bands[number, 1]
@@ -67,51 +154,54 @@ def find_rows(rows, bands, strides, number, y):
             rows[12 + 6 * s + 2 * k] = bands[number - o + s, 7] + (y + k - 1) * half
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def find_live(orientation, maps, rows, parts, live, hints):
-    """live[1 + s] = 1 where part s of the row, 16 places, sees a mark right above or in its parent; hints[s] = 1
-    where in its sisters or aunts. Both have room for four parts more.
+@inlined
+def find_live(orientation, parts, room):
+    """live[1 + s] = 1 where part s of the row, 16 places, sees a mark right above or in its parent;
+    hints[s] = 1 where in its sisters or aunts.
     """
     for s in range(0, parts, 4):
         if orientation == 0:
-            seen_0(maps, rows, s, live, hints)
+            seen_0(room.marks, room.rows, s, room.live, room.hints)
         elif orientation == 1:
-            seen_1(maps, rows, s, live, hints)
+            seen_1(room.marks, room.rows, s, room.live, room.hints)
         else:
-            seen_2(maps, rows, s, live, hints)
-    live[1 + parts] = 0
+            seen_2(room.marks, room.rows, s, room.live, room.hints)
+    room.live[1 + parts] = 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def still_context(live, hints, by_four, parts, s):
-    """Context of a still part: live parts beside it, activity of its columns (`by_four`, four a word), hint."""
-    even, odd = 2 * s, 2 * (parts + 1 + s)
+@inlined
+def still_context(room, by_four, s):
+    """Context of a still part: live parts beside it, activity of its columns (`by_four`, four a word),
+    hint.
+    """
+    even, odd = 2 * s, (by_four.size >> 1) + 2 * s
     some = by_four[even] | by_four[even + 1] | by_four[odd] | by_four[odd + 1]
     some |= some >> np.uint64(32)
     some = (some | some >> np.uint64(16)) & np.uint64(0xFFFF)
     lively = 0 if some == np.uint64(0) else (1 if some < np.uint64(16) else 2)
-    return 9 * hints[s] + 3 * (live[s] + live[s + 2]) + lively
+    return 9 * room.hints[s] + 3 * (room.live[s] + room.live[s + 2]) + lively
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def learn(slopes, corrections):
-    """Move the corrections of an orientation by the slopes of a pass, and clear these."""
-    for k in range(BINS):
-        if slopes[k] != 0:
-            corrections[k] = min(max(corrections[k] + slopes[k], -MOST), MOST)
-            slopes[k] = 0
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def state_of(z, corrections):
     """The state of the distribution for a scale."""
     found = (int(z) + (corrections[np.uint64(z) >> np.uint64(8)] >> 8)) >> 5
     return np.uint64(min(max(found, 0), SCALES - 1))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def end_row(maps, rows, activity, at, at_odd, parts):
+@inlined
+def learn(room, orientation):
+    """Move the corrections of an orientation by the slopes of a pass, and clear these."""
+    slopes, corrections = room.slopes, room.corrections
+    for k in range(BINS):
+        if slopes[k] != 0:
+            corrections[orientation, k] = min(max(corrections[orientation, k] + slopes[k], -MOST), MOST)
+            slopes[k] = 0
+
+
+@inlined
+def end_row(room, parts):
+    """Take the row's marks into the activity of its columns."""
+    even, odd, half = room.rows[4], room.rows[5], room.activity.size >> 1
     for s in range(parts):
-        remember(maps, rows[4], rows[5], activity, at, at_odd, EIGHT * s)
-
-
+        remember(room.marks, even, odd, room.activity, 0, half, EIGHT * s)

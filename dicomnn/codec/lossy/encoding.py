@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from .bands import BINS, EIGHT, end_row, find_live, find_rows, learn, scaled_eight, state_of, still_context
-from .inputs import ROWS
+from .bands import (
+    EIGHT,
+    begin_band,
+    begin_row,
+    end_row,
+    find_scales,
+    learn,
+    state_of,
+    still_context,
+)
+from .events import adapted, binary_event_of, event_of
+from .kernels import inlined, kernel
 from .magnitudes import KINDS, LARGEST, class_of, mark_of
 
 
@@ -17,7 +26,7 @@ def cost_tables(ends: np.ndarray) -> np.ndarray:
     return (16 - np.log2(frequencies) + more).astype(np.float32)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def chosen(a, cost, points, price):
     """(magnitude, its squared error + price * bits) for |coefficient| a: the best among the nearest, the one
     below and 0. cost (40,), points (3,): of the place's state.
@@ -36,13 +45,15 @@ def chosen(a, cost, points, price):
     return m, best
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def encode_places(
-    events, counter, values, z, coded, places, odd, ends, slopes_of, corrections, slopes, maps, signs, rows, whole,
-    sign_chances, points, step, restored, cost, price,
-):  # fmt: skip
-    """As `decoding.decode_places`; `values`: the band's row of coefficients by the step."""
-    own, n = rows[4 + odd], counter[0]
+    events, counter, values, coded, odd, o, y, whole, room, tables, sign_chances, restored, cost, price
+):
+    """As `decoding.decode_places`; `values`: the band's row of coefficients, by the step as `restored`."""
+    z, corrections, slopes, signs, marks = room.z, room.corrections[o], room.slopes, room.signs, room.marks
+    ends, slopes_of, points = tables.ends, tables.slopes, tables.points[o]
+    own, new, places = room.rows[4 + odd], 2 * (y & 1), (restored.size + 1 - odd) >> 1
+    n = counter[0]
     for number in range(EIGHT * coded.size):
         i = EIGHT * coded[number >> 3] + (number & 7)
         if i >= places:
@@ -52,116 +63,107 @@ def encode_places(
         found = np.uint64(z[i]) >> np.uint64(8)
         m, _ = chosen(abs(values[u]), cost[c], points[c], price)
         if m == 0:
-            events[n] = ends[c, 1]
+            events[n] = event_of(0, ends[c, 1])
             n += 1
             slopes[found] += slopes_of[c, 0]
             continue
         k, raw_bits, low = class_of(m)
         slopes[found] += slopes_of[c, k]
-        events[n] = np.uint32(ends[c, k]) << np.uint32(16) | np.uint32(ends[c, k + 1] - ends[c, k])
+        events[n] = event_of(ends[c, k], ends[c, k + 1] - ends[c, k])
         n += 1
         while raw_bits > 0:
             some = min(raw_bits, 8)
             raw_bits -= some
-            frequency = 1 << (16 - some)
             part = ((m - low) >> raw_bits) & ((1 << some) - 1)
-            events[n] = np.uint32((part * frequency) << 16 | frequency)
+            events[n] = event_of(part << (16 - some), 1 << (16 - some))
             n += 1
         if odd:
-            s = 9 * signs[rows[4] + i] + 3 * signs[rows[3] + i] + signs[rows[4] + i + 1]
+            s = 9 * signs[new, i + 1] + 3 * signs[3 - new, i + 1] + signs[new, i + 2]
         else:
-            s = 9 * signs[rows[2] + i] + 3 * signs[rows[3] + i - 1] + signs[rows[3] + i]
-        one = sign_chances[s]
+            s = 9 * signs[2 - new, i + 1] + 3 * signs[3 - new, i] + signs[3 - new, i + 1]
+        one = np.int64(sign_chances[s])
         negative = values[u] < 0
-        events[n] = np.uint32(one) if negative else np.uint32(one << 16 | (65536 - one))
+        events[n] = binary_event_of(negative, one)
         n += 1
-        sign_chances[s] = one + (((65536 - 64 if negative else 64) - one) >> 6)
-        signs[own + i] = 2 if negative else 1
+        sign_chances[s] = adapted(one, negative, 64, 6)
+        signs[new + odd, i + 1] = 2 if negative else 1
         mark = mark_of(m)
-        maps[own + i] = mark
-        maps[whole + u] = mark
-        size = (np.float32(m) - points[c, min(m, 3) - 1]) * step
+        marks[own + i] = mark
+        marks[whole + u] = mark
+        size = np.float32(m) - points[c, min(m, 3) - 1]
         restored[u] = -size if negative else size
     counter[0] = n
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def worth(values, z, z_odd, first, places, ends, corrections, points, cost, price, one):
-    """Whether a still part that is not all small is better coded than left zero; one / 65536: chance of it."""
+@kernel
+def worth(values, first, o, level, room, tables, cost, price, one):
+    """Whether a still part that is not all small is better coded than left zero; one / 65536: chance of it.
+
+    Its scales are those that it has with nothing beside its places.
+    """
+    find_scales(o, level, 0, first, room, tables, room.z)
+    find_scales(o, level, 1, first, room, tables, room.z_odd)
     coded = price * (np.float32(16.0) - np.log2(np.float32(one)))
     zero = price * (np.float32(16.0) - np.log2(np.float32(65536 - one)))
-    for u in range(2 * first, min(2 * (first + EIGHT), places)):
-        c = state_of(z_odd[u >> 1] if u & 1 else z[u >> 1], corrections)
+    for u in range(2 * first, min(2 * (first + EIGHT), values.size)):
+        c = state_of(room.z_odd[u >> 1] if u & 1 else room.z[u >> 1], room.corrections[o])
         a = abs(values[u])
-        _, best = chosen(a, cost[c], points[c], price)
+        _, best = chosen(a, cost[c], tables.points[o, c], price)
         coded += best
         zero += a * a
     return coded < zero
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def encode_bands(
-    events, counter, scaled, bands, strides, maps, bias, weights, last, ends, slopes_of, points, sign_chances,
-    still, step, restored, cost, price,
-):  # fmt: skip
-    """As `decoding.decode_bands`; scaled (rows, columns) float32: the coefficients by the step."""
-    signs = np.zeros(maps.size, np.uint8)
-    rows = np.zeros(ROWS, np.int64)
-    corrections, slopes = np.zeros((3, BINS), np.int64), np.zeros(BINS, np.int64)
+@kernel
+def encode_bands(events, counter, scaled, bands, strides, room, tables, signs, still, restored, cost, price):
+    """As `decoding.decode_bands`, by the step; scaled (rows, columns) float32: the coefficients. cost:
+    `cost_tables`; price: of a bit, in squared steps.
+    """
+    by_four, live, coded = room.activity.view(np.uint64), room.live, room.coded
     for number in range(bands.shape[0] - 3):
         level, o, height, width = bands[number, 0], bands[number, 1], bands[number, 2], bands[number, 3]
-        parts = (width + 15) // 16
-        z, z_odd = np.zeros(EIGHT * parts, np.int16), np.zeros(EIGHT * parts, np.int16)
-        activity = np.zeros(2 * EIGHT * (parts + 1), np.int16)
-        at_odd = EIGHT * (parts + 1)
-        by_four = activity.view(np.uint64)
-        live, hints = np.zeros(parts + 5, np.uint8), np.zeros(parts + 4, np.uint8)
-        coded = np.empty(parts, np.int64)
-        chances = still[o, level]
+        parts, chances = (width + 15) // 16, still[o, level]
+        begin_band(room)
         for y in range(height):
-            find_rows(rows, bands, strides, number, y)
-            find_live(o, maps, rows, parts, live, hints)
-            left = bands[number, 5]
-            values = scaled[bands[number, 4] + y, left : left + width]
-            row = restored[bands[number, 4] + y, left : left + width]
+            begin_row(bands, strides, number, y, room)
+            at, left = bands[number, 4] + y, bands[number, 5]
+            values, row = scaled[at, left : left + width], restored[at, left : left + width]
             count = 0
             for s in range(parts):
                 if live[1 + s] == 0:
-                    c = still_context(live, hints, by_four, parts, s)
-                    one, some = chances[c], False
+                    c = still_context(room, by_four, s)
+                    one, some = np.int64(chances[c]), False
                     for u in range(16 * s, min(16 * s + 16, width)):
                         some |= abs(values[u]) >= np.float32(0.5)
                     if some and price > 0:
-                        p, first = 2 * o, EIGHT * s
-                        scaled_eight(o, 0, maps, rows, activity, 0, bias[p, level], weights[p], last[p], first, z)
-                        p += 1
-                        scaled_eight(
-                            o, 1, maps, rows, activity, at_odd, bias[p, level], weights[p], last[p], first, z_odd
-                        )
-                        some = worth(
-                            values, z, z_odd, first, width, ends, corrections[o], points[o], cost, price, one
-                        )
-                    if not some:
-                        events[counter[0]] = np.uint32(one << 16 | (65536 - one))
-                        counter[0] += 1
-                        chances[c] = one + ((32 - one) >> 5)
-                        continue
-                    events[counter[0]] = np.uint32(one)
+                        some = worth(values, EIGHT * s, o, level, room, tables, cost, price, one)
+                    events[counter[0]] = binary_event_of(some, one)
                     counter[0] += 1
-                    chances[c] = one + ((65536 - 32 - one) >> 5)
+                    chances[c] = adapted(one, some, 32, 5)
+                    if not some:
+                        continue
                 coded[count] = s
                 count += 1
+            room.used[y & 1] = 1 if count else 0
             whole = bands[number, 8] + y * strides[level, 1]
-            for odd in range(2):
-                places, p = (width + 1 - odd) >> 1, 2 * o + odd
+            for odd in range(2 if count else 0):
                 for n in range(count):
-                    scaled_eight(
-                        o, odd, maps, rows, activity, at_odd * odd, bias[p, level], weights[p], last[p],
-                        EIGHT * coded[n], z,
-                    )  # fmt: skip
+                    find_scales(o, level, odd, EIGHT * coded[n], room, tables, room.z)
                 encode_places(
-                    events, counter, values, z, coded[:count], places, odd, ends, slopes_of, corrections[o],
-                    slopes, maps, signs, rows, whole, sign_chances[p], points[o], step, row, cost, price,
-                )  # fmt: skip
-                learn(slopes, corrections[o])
-            end_row(maps, rows, activity, 0, at_odd, parts)
+                    events,
+                    counter,
+                    values,
+                    coded[:count],
+                    odd,
+                    o,
+                    y,
+                    whole,
+                    room,
+                    tables,
+                    signs[2 * o + odd],
+                    row,
+                    cost,
+                    price,
+                )
+                learn(room, o)
+            end_row(room, parts)

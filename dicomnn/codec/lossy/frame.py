@@ -8,29 +8,30 @@ from __future__ import annotations
 
 import math
 import struct
+from threading import local
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dicomnn.errors import PayloadCorrupt, PayloadTruncated
 
 from ..rans import LOWEST_STATE, encode_events, pack
+from .bands import room_for
 from .base import code_lowest, code_mask
-from .decoding import decode_bands
+from .decoding import decode_plane
 from .encoding import encode_bands
-from .layout import Plan, lowest, plan_of
+from .events import ENCODE
+from .layout import lowest, plan_of
 from .model import LossyModel
-from .wavelet import analyse, levels_of, synthesise
+from .wavelet import analyse, levels_of, room_of
 
 HEAD = struct.Struct("<BHHHH")
 FLAG_MASK = 1
 STEPS_PER_OCTAVE = 64
 FINEST, COARSEST = 0, 64 * 19 - 1
 PRICE = 0.11
-ENCODE, DECODE = 0, 1
-_NO_EVENTS = np.zeros(0, np.uint32)
-_NO_STREAM = (np.zeros(0, np.uint16), np.zeros(3, np.int64))
+LARGEST_KEPT = 1 << 24
+"""Pixels of a frame whose arrays a thread keeps: 110 MB."""
 
 
 def step_of(index: int) -> np.float32:
@@ -55,20 +56,8 @@ class Head(NamedTuple):
     high: int
 
 
-class _Chances:
-    """First chances of a frame, which adapt while it is coded."""
-
-    def __init__(self, model: LossyModel) -> None:
-        arrays = model.arrays
-        self.lowest, self.pixels, self.blocks = (
-            arrays[name].astype(np.uint16) for name in ("lowest", "mask", "blocks")
-        )
-        self.signs = arrays["signs"].reshape(-1, 27).astype(np.int64)
-        self.still = arrays["still"].astype(np.int64)
-
-
 class Quantised(NamedTuple):
-    """What the encoder made of a plane: coefficients by the step before and after, (rows, columns) float32."""
+    """Coefficients by the step before and after quantisation, (rows, columns) float32."""
 
     scaled: np.ndarray
     restored: np.ndarray
@@ -85,40 +74,41 @@ def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -
     """The stream, and what it holds."""
     step = step_of(quality)
     mask = padding(plane, float(step))
-    values: np.ndarray
+    values: np.ndarray = plane.astype(np.float32)
     flags = 0
-    values = plane.astype(np.float32)
     low = int(plane.min())
     if mask is not None:
         flags |= FLAG_MASK
         low = int(plane[~mask].min())
         values = filled(plane, mask)
     base, high = (low + int(plane.max())) // 2, int(plane.max())
-    levels = levels_of(*plane.shape)
-    events = np.empty(_most_events(plane.size, high - low, float(step)), np.uint32)
-    chances = _Chances(model)
+    rows, columns = plane.shape
+    levels = levels_of(rows, columns)
+    place = lowest(rows, columns, levels)
+    restored = np.zeros(plane.shape, np.float32)
+    events = np.empty(_most_events(plane.size, restored[place].size), np.uint32)
     counter = np.zeros(1, np.int64)
-    stream = (events, counter, *_NO_STREAM)
+    stream = (events, counter, np.zeros(0, np.uint16), np.zeros(2, np.int64))
+    chances = model.chances
     if mask is not None:
         framed = np.zeros((plane.shape[0] + 2, plane.shape[1] + 4), np.uint8)
         framed[2:, 2:-2] = mask
-        code_mask(ENCODE, framed, chances.pixels, chances.blocks, *stream)
+        code_mask(ENCODE, framed, chances.mask.copy(), chances.blocks.copy(), *stream)
     scaled = analyse(values - np.float32(base), levels) / step
-    restored = np.zeros(plane.shape, np.float32)
-    place = lowest(*plane.shape, levels)
     q = np.zeros(restored[place].shape, np.int32)
-    code_lowest(ENCODE, np.ascontiguousarray(scaled[place]), q, chances.lowest, *stream)
+    code_lowest(ENCODE, np.ascontiguousarray(scaled[place]), q, chances.lowest.copy(), *stream)
     restored[place] = q.astype(np.float32)
-    plan = plan_of(*plane.shape, levels)
+    plan = plan_of(rows, columns, levels)
     encode_bands(
         events,
         counter,
         scaled,
         plan.bands,
         plan.strides,
-        _maps(plan),
-        *_tables(model, chances),
-        np.float32(1.0),
+        room_for(np.empty(plan.room, np.uint8), columns),
+        model.tables,
+        chances.signs.copy(),
+        chances.still.copy(),
         restored,
         model.costs,
         np.float32(price),
@@ -129,34 +119,22 @@ def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -
     return HEAD.pack(flags, quality, base, low, high) + pack(words, at, state), Quantised(scaled, restored)
 
 
-def _maps(plan: Plan) -> np.ndarray:
-    """Planes of marks; whole words of eight bytes."""
-    return np.zeros((plan.room + 7) // 8 * 8, np.uint8)
-
-
-def _tables(model: LossyModel, chances: _Chances) -> tuple[np.ndarray, ...]:
-    return (
-        model.bias,
-        model.weights,
-        model.last,
-        model.ends,
-        model.slopes,
-        model.points,
-        chances.signs,
-        chances.still,
-    )
-
-
-def _most_events(size: int, span: int, step: float) -> int:
-    """No plane of `size` values within `span` makes more events: a value has two for each octave of its
-    magnitude, which the transform makes at most 64 times as large, its raw bits and its sign.
+def _most_events(size: int, lowest_size: int) -> int:
+    """No plane makes more: a place has its class, three events of raw bits, its sign, and two in the mask
+    with its block's; one of the lowest band all events of the largest class.
     """
-    octaves = math.ceil(math.log2(64 * span / step + 2))
-    return (3 * octaves + 4) * size + 4096
+    return 8 * size + 48 * lowest_size + 4096
 
 
 def decode_frame(stream: bytes, shape: tuple[int, int], model: LossyModel) -> np.ndarray:
     """The plane (rows, columns) uint16 of a stream. Raises PayloadTruncated, PayloadCorrupt."""
+    out = np.empty(shape, np.uint16)
+    decode_into(stream, model, out)
+    return out
+
+
+def decode_into(stream: bytes, model: LossyModel, out: np.ndarray) -> None:
+    """`decode_frame` into a plane (rows, columns) uint16, C order."""
     if len(stream) < HEAD.size + 4:
         raise PayloadTruncated("the stream of a lossy frame ends in its first bytes")
     head = Head(*HEAD.unpack_from(stream))
@@ -165,44 +143,49 @@ def decode_frame(stream: bytes, shape: tuple[int, int], model: LossyModel) -> np
     body = stream[HEAD.size :]
     if len(body) % 2:
         raise PayloadCorrupt("the stream of a lossy frame has an odd length")
-    levels = levels_of(*shape)
-    words, cursor = np.frombuffer(body, "<u2", offset=4), np.zeros(3, np.int64)
+    levels = levels_of(*out.shape)
+    plan, step = plan_of(*out.shape, levels), step_of(head.quality)
+    words, cursor = np.frombuffer(body, "<u2", offset=4), np.zeros(2, np.int64)
     cursor[1] = int.from_bytes(body[:4], "little")
-    chances = _Chances(model)
-    events = (_NO_EVENTS, np.zeros(1, np.int64), words, cursor)
-    mask = np.zeros((0, 0), np.uint8)
-    if head.flags & FLAG_MASK:
-        mask = np.zeros((shape[0] + 2, shape[1] + 4), np.uint8)
-        code_mask(DECODE, mask, chances.pixels, chances.blocks, *events)
-    step = step_of(head.quality)
-    restored = np.zeros(shape, np.float32)
-    place = lowest(*shape, levels)
-    q = np.zeros(restored[place].shape, np.int32)
-    code_lowest(DECODE, restored[place], q, chances.lowest, *events)
-    restored[place] = q.astype(np.float32) * step
-    plan = plan_of(*shape, levels)
-    decode_bands(
-        words, cursor, plan.bands, plan.strides, _maps(plan), *_tables(model, chances), step, restored
+    decode_plane(
+        words,
+        cursor,
+        bool(head.flags & FLAG_MASK),
+        np.float32(head.base) + np.float32(0.5),
+        np.float32(head.low),
+        np.float32(head.high),
+        step,
+        levels,
+        plan.bands,
+        plan.strides,
+        _rooms(plan.room, *out.shape),
+        model.tables,
+        model.chances,
+        out,
     )
-    if cursor[2] or cursor[0] != words.size or cursor[1] != LOWEST_STATE:
+    if cursor[0] != words.size or cursor[1] != LOWEST_STATE:
         raise PayloadCorrupt("the stream of a lossy frame does not end where it should")
-    out = np.empty(shape, np.uint16)
-    finish(synthesise(restored, levels), np.float32(head.base) + np.float32(0.5), head.low, head.high, mask, out)
-    return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def finish(plane, base, low, high, mask, out):  # type: ignore[no-untyped-def]
-    """Whole values within their range; 0 where masked (no mask: no rows)."""
-    masked = mask.shape[0] > 0
-    low_, high_ = np.float32(low), np.float32(high)
-    for y in range(plane.shape[0]):
-        for x in range(plane.shape[1]):
-            out[y, x] = np.uint16(np.int32(min(max(np.floor(plane[y, x] + base), low_), high_)))
-        if masked:
-            for x in range(plane.shape[1]):
-                if mask[y + 2, x + 2]:
-                    out[y, x] = 0
+class _Rooms(local):
+    """A thread's arrays for decoding: fresh ones of a large frame cost as much time as its values."""
+
+    bytes = np.empty(0, np.uint8)
+    floats = np.empty(0, np.float32)
+
+
+_ROOMS = _Rooms()
+
+
+def _rooms(marks: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `decode_plane` works in: kept by the thread unless very large."""
+    size, spare = rows * columns, room_of(rows, columns)
+    kept, floats = _ROOMS.bytes, _ROOMS.floats
+    if kept.size < marks or floats.size < size + spare:
+        kept, floats = np.empty(marks, np.uint8), np.empty(size + spare, np.float32)
+        if size <= LARGEST_KEPT:
+            _ROOMS.bytes, _ROOMS.floats = kept, floats
+    return kept[:marks], floats[:size], floats[size : size + spare]
 
 
 # ------------------------------------------------------------------ padding

@@ -48,7 +48,8 @@ class Plan(NamedTuple):
     """`bands` (bands + 3, 9) int64: level, orientation, rows, columns, first row and column in the matrix,
     then where in the marks the even places of row 0 begin, the odd ones, and all of them in their order.
     `strides` (levels + 2, 2) int64: between rows of the half planes and of the whole ones, by level.
-    `room`: bytes of all planes. The last three rows of `bands` are the absent parents of the highest level.
+    `room`: bytes of all planes, whole words of eight. The last three rows of `bands` are the absent parents
+    of the highest level.
     """
 
     bands: np.ndarray
@@ -74,7 +75,7 @@ def plan_of(rows: int, columns: int, levels: int) -> Plan:
         r, c = band.rows, band.columns
         size = (r.stop - r.start, c.stop - c.start)
         found.append((band.level, band.orientation, *size, r.start, c.start, *starts))
-    return Plan(np.array(found, np.int64), strides, at + LEFT)
+    return Plan(np.array(found, np.int64), strides, _eights(at + LEFT))
 
 
 def _eights(n: int) -> int:

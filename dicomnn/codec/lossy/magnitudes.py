@@ -1,4 +1,4 @@
-"""Magnitudes of quantised coefficients: the classes in which they are coded, the marks that neighbours see."""
+"""Magnitudes of quantised coefficients: the classes in which they are coded, the marks that others see."""
 
 from __future__ import annotations
 

@@ -11,13 +11,13 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dicomnn.errors import InexactArithmetic, ModelCorrupt
 
-from .bands import STILL_CONTEXTS
+from .bands import STILL_CONTEXTS, Tables
 from .encoding import cost_tables
 from .inputs import ACTIVITY, INPUTS, inputs_of
 from .magnitudes import KINDS
@@ -63,36 +63,54 @@ def to_bytes(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> byte
     return MAGIC + struct.pack("<II", VERSION, len(header)) + header + zlib.compress(b"".join(body), 9)
 
 
-class LossyModel:
-    """Checked tables of one released model; immutable. `id`: 16 hex digits.
+class Chances(NamedTuple):
+    """First chances of a frame, int64, in 1/65536: signs (6, 27) by 2 * orientation + odd; still (3, 6,
+    18); lowest (16, 40); mask (1024,); blocks (12,).
+    """
 
-    By pass (2 * orientation + odd): `bias` (6, 6, 8) int32 by level; `weights` (6, 10, 8) int32, each of two
-    inputs; `last` (6, 5) int32, weights of hidden values two by two, then the sum's first value. By state:
-    `ends` (96, 41) uint32, where the classes begin and end among 65536 slots; `slopes` (96, 40) int64; `points`
-    (3, 96, 3) float32, by orientation: how far below a magnitude its value lies, in steps.
+    signs: np.ndarray
+    still: np.ndarray
+    lowest: np.ndarray
+    mask: np.ndarray
+    blocks: np.ndarray
+
+
+class LossyModel:
+    """Checked tables of one released model; immutable. `id`: 16 hex digits; `arrays`: as in the file;
+    `tables` and `chances` of the kernels; `costs`: `encoding.cost_tables`.
     """
 
     def __init__(self, data: bytes) -> None:
         self.id = hashlib.sha256(data).hexdigest()[:16]
-        arrays = _parse(data)
-        self.arrays = arrays
-        _check_sums(arrays)
-        passes = 2 * ORIENTATIONS
-        self.bias = np.ascontiguousarray(arrays["levels"].reshape(passes, -1, HIDDEN), np.int32)
-        self.weights = np.zeros((passes, len(INPUTS) // 2, HIDDEN), np.int32)
-        for p in range(passes):
-            used = arrays["inputs"][p // 2, p % 2, inputs_of(p // 2, p % 2)]
-            even = np.concatenate([used, np.zeros((len(used) % 2, HIDDEN), used.dtype)])
-            self.weights[p, : len(even) // 2] = _pairs(even[0::2], even[1::2])
-        heads = arrays["heads"].reshape(passes, HIDDEN)
-        self.last = np.concatenate(
-            [_pairs(heads[:, 0::2], heads[:, 1::2]), arrays["heads_bias"].reshape(passes, 1)], axis=1
-        ).astype(np.int32)
-        self.ends = np.zeros((SCALES, KINDS + 1), np.uint32)
-        np.cumsum(arrays["frequencies"], axis=1, dtype=np.uint32, out=self.ends[:, 1:])
-        self.slopes = arrays["slopes"].astype(np.int64)
-        self.points = arrays["points"].astype(np.float32) / np.float32(256.0)
-        self.costs = cost_tables(self.ends)
+        self.arrays = _parse(data)
+        _check_sums(self.arrays)
+        self.tables = _tables(self.arrays)
+        self.costs = cost_tables(self.tables.ends)
+        self.chances = Chances(
+            self.arrays["signs"].reshape(2 * ORIENTATIONS, -1).astype(np.int64),
+            *(self.arrays[name].astype(np.int64) for name in Chances._fields[1:]),
+        )
+
+
+def _tables(arrays: dict[str, np.ndarray]) -> Tables:
+    passes = 2 * ORIENTATIONS
+    weights = np.zeros((passes, len(INPUTS) // 2, HIDDEN), np.int32)
+    for p in range(passes):
+        used = arrays["inputs"][p // 2, p % 2, inputs_of(p // 2, p % 2)]
+        even = np.concatenate([used, np.zeros((len(used) % 2, HIDDEN), used.dtype)])
+        weights[p, : len(even) // 2] = _pairs(even[0::2], even[1::2])
+    heads = arrays["heads"].reshape(passes, HIDDEN)
+    first = arrays["heads_bias"].reshape(passes, 1)
+    ends = np.zeros((SCALES, KINDS + 1), np.uint32)
+    np.cumsum(arrays["frequencies"], axis=1, dtype=np.uint32, out=ends[:, 1:])
+    return Tables(
+        np.ascontiguousarray(arrays["levels"].reshape(passes, -1, HIDDEN), np.int32),
+        weights,
+        np.concatenate([_pairs(heads[:, 0::2], heads[:, 1::2]), first], axis=1).astype(np.int32),
+        ends,
+        arrays["slopes"].astype(np.int64),
+        arrays["points"].astype(np.float32) / np.float32(256.0),
+    )
 
 
 def _pairs(low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from .inputs import INPUTS, LIVE, hints_of, inputs_of, place_of
 HIDDEN = 8
 HIDDEN_SHIFT, HIDDEN_TOP = 5, 4095
 SCALE_SHIFT = 8
-SCALES, PARTS = 96, 32
+SCALES, FINENESS = 96, 32
 """States of the distribution, and in how many parts the network's sum divides one."""
 ACTIVITY_SHIFT = 3
 PARTS_AT_ONCE = 4
@@ -97,7 +97,7 @@ def make_scales(orientation: int, odd: int) -> Callable[..., None]:
                 weight = splat(b, b.load(b.gep(final, [i64(k)])), LANES)
                 pair = _pair(b, hidden[2 * k], hidden[2 * k + 1])
                 total = add_products(b, context, total, pair, b.bitcast(weight, PAIRS))
-            z = _clamped(b, b.ashr(total, _all(SCALE_SHIFT)), SCALES * PARTS - 1)
+            z = _clamped(b, b.ashr(total, _all(SCALE_SHIFT)), SCALES * FINENESS - 1)
             store(b, b.trunc(z, vector_of(I16, LANES)), to, i)
             return context.get_dummy_value()
 
@@ -107,8 +107,8 @@ def make_scales(orientation: int, odd: int) -> Callable[..., None]:
 
 
 def make_seen(orientation: int) -> Callable[..., None]:
-    """seen(maps, rows, s, live, hints): live[1 + s .. 4 + s] = whether parts s .. s + 3 of a row see a mark in
-    the row above or in the parent, hints[s .. s + 3] whether in the sisters' or aunts' row.
+    """seen(maps, rows, s, live, hints): live[1 + s .. 4 + s] = whether parts s .. s + 3 of a row see a mark
+    in the row above or in the parent, hints[s .. s + 3] whether in the sisters' or aunts' row.
     """
 
     @intrinsic
@@ -161,5 +161,3 @@ def remember(typing, maps, even, odd, activity, at, at_odd, i):  # type: ignore[
 
     i = types.int64
     return types.void(maps, i, i, activity, i, i, i), generate
-
-
