@@ -21,7 +21,7 @@ from dicomnn.benchmark.bdrate import bd_rate
 from dicomnn.benchmark.folder import look
 from dicomnn.benchmark.lossy_peers import lossy_peer
 from dicomnn.benchmark.planes import opened_unit
-from dicomnn.codec.distortion import max_error, psnr, ssim
+from dicomnn.codec.distortion import max_error, noise_power, psnr, ssim
 from dicomnn.codec.lossy.frame import COARSEST, decode_frame, encode_frame, index_of
 from dicomnn.codec.lossy.model import LossyModel
 from dicomnn.codec.lossy.payload import build, decode
@@ -85,14 +85,6 @@ def window_of(plane: np.ndarray) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = np.percentile(values, [1, 99])
     return float(low), float(max(high, low + 1))
-
-
-def noise_power(plane: np.ndarray, where: np.ndarray) -> float:
-    """Mean square of what a 3x3 mean leaves, over `where`."""
-    padded = np.pad(plane.astype(np.float64), 1, mode="edge")
-    rows, columns = plane.shape
-    mean = sum(padded[y : y + rows, x : x + columns] for y in range(3) for x in range(3)) / 9
-    return float(np.mean(np.square(plane - mean)[where])) if where.any() else 0.0
 
 
 def point(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dicomnn.benchmark.peers import precision
+from dicomnn.codec import jpeg2000
 from dicomnn.errors import UsageError
 
 
@@ -38,9 +38,8 @@ DISTANCES = (25.0, 18.0, 13.0, 9.5, 7.0, 5.0, 3.5, 2.5, 1.8, 1.3, 0.9, 0.6, 0.4,
 def lossy_peer(key: str) -> LossyPeer:
     """One of 'jpeg2000', 'jxl', 'jxl-srgb', 'jpegls'. Raises UsageError."""
     if key == "jpeg2000":
-        return LossyPeer(
-            key, "JPEG 2000 9/7", tuple(float(psnr) for psnr in range(22, 124, 2)), _jpeg2000, _jpeg2000_back
-        )
+        levels = tuple(float(psnr) for psnr in range(22, 124, 2))
+        return LossyPeer(key, "JPEG 2000 9/7", levels, jpeg2000.encode, _jpeg2000_back)
     if key == "jxl":
         return _jpeg_xl_peer(key, "JPEG XL e7, uniform", _uniform)
     if key == "jxl-srgb":
@@ -65,27 +64,8 @@ def _room(plane: np.ndarray) -> int:
     return 2 * plane.nbytes + 4096
 
 
-def _jpeg2000(plane: np.ndarray, setting: float) -> bytes:
-    """The PSNR asked for is one of the container's 8 or 16 bits; what counts is the one measured."""
-    import imagecodecs
-
-    return bytes(
-        imagecodecs.jpeg2k_encode(
-            plane.astype(np.uint8) if plane.max() < 256 else plane,
-            level=int(setting),
-            reversible=False,
-            codecformat="j2k",
-            bitspersample=precision(plane),
-            numthreads=1,
-            out=_room(plane),
-        )
-    )
-
-
 def _jpeg2000_back(stream: bytes, peak: int) -> np.ndarray:
-    import imagecodecs
-
-    return np.asarray(imagecodecs.jpeg2k_decode(stream, numthreads=1)).astype(np.uint16)
+    return jpeg2000.decode(stream)
 
 
 def _jpeg_xl(plane: np.ndarray, setting: float, lookup: np.ndarray) -> bytes:

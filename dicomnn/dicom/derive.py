@@ -24,7 +24,8 @@ from dicomnn.dicom.splice import cut, with_meta_uid
 from dicomnn.dicom.walk import Element
 from dicomnn.errors import DataSetMalformed
 
-METHOD = "DICOMNN_BOUNDED"  # Lossy Image Compression Method; our own term, as none is defined for it
+METHOD = "DICOMNN_BOUNDED"  # Lossy Image Compression Method; our own terms, as none is defined for these
+LOSSY_TIER = "DICOMNN_LOSSY"
 UNCOMPRESSED_PREDECESSOR = ("121320", "Uncompressed predecessor")  # CID 7202
 LOSSY_COMPRESSION = ("113040", "Lossy Compression")  # CID 7203
 LONGEST_DESCRIPTION = 1024  # ST
@@ -44,8 +45,9 @@ _READ = frozenset({CHARSET, IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE, DESCRIPTION, SO
 class LossyFacts:
     """What was done to the pixels.
 
-    `bound`: largest allowed error in stored values. `ratio`: bytes before by bytes after. `smallest` and
-    `largest`: stored values of the decoded pixels. `sop_instance_uid`: of the new object.
+    `bound`: largest allowed error in stored values; of the lossy tier 0, and `promise` is what was promised
+    ('ratio=8'). `ratio`: bytes before by bytes after, of the lossy tier stored bits before by bits after.
+    `smallest` and `largest`: stored values of the decoded pixels. `sop_instance_uid`: of the new object.
     """
 
     bound: int
@@ -54,9 +56,13 @@ class LossyFacts:
     largest: int
     sop_instance_uid: str
     method: str = METHOD
+    promise: str = ""
 
     @property
     def sentence(self) -> str:
+        if self.promise:
+            return (f"Compressed by dicomnn with loss, {self.promise} promised and kept on every frame, "
+                    f"ratio {self.ratio:.4g}:1 of the bits stored")
         unit = "unit" if self.bound == 1 else "units"
         return (f"Compressed by dicomnn, every stored value within {self.bound} {unit} of its source, "
                 f"ratio {self.ratio:.4g}:1")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dicomnn.archive import Instance, State
+from dicomnn.codec.profile import CHANGED
 from dicomnn.codec.sample import SampleFormat, stored_values
 from dicomnn.coded.stored import StoredObject
 from dicomnn.dicom.attributes import ImagePixel
@@ -157,8 +158,7 @@ def frame_measures(archive: Archive, instance: Instance) -> dict[str, Any]:
         try:
             with StoredObject(path) as stored:
                 header = stored.header
-                each = header.tile_lengths[:header.frames * header.grid.count]
-                sums = each.reshape(header.frames, -1).sum(1) * 8.0 / (header.rows * header.columns)
+                sums = stored.frame_bytes() * 8.0 / (header.rows * header.columns)
         except NotCoded:
             return {"bits": [], "errors": {}}
     return {"bits": [round(float(value), 4) for value in sums],
@@ -167,7 +167,7 @@ def frame_measures(archive: Archive, instance: Instance) -> dict[str, Any]:
 
 def kept_figures(archive: Archive, instance: Instance) -> list[dict[str, Any]]:
     """Pictures of a lossy object that were made while its original was there: worst and middle frame."""
-    if instance.state is not State.CODED or instance.facts.get("exact") != "bounded":
+    if instance.state is not State.CODED or instance.facts.get("exact") not in CHANGED:
         return []
     try:
         found = json.loads(figure_path(archive, instance).read_bytes())

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from dicomnn.report.html import date, grouped, number, person, size
+from dicomnn.report.reading import date, grouped, number, person, size
 
 STATES = {
     "received": "waiting to be compressed",
@@ -56,11 +56,13 @@ def query(**values: str) -> str:
 
 
 def profile(text: str) -> str:
-    """'lossless' or 'bounded:N' in plain words."""
+    """'lossless', 'bounded:N' or 'lossy:FIGURE=VALUE' in plain words."""
     if text in PROFILES:
         return PROFILES[text]
     if text.startswith("bounded:"):
         return f"Lossy, bounded by {text.removeprefix('bounded:')}"
+    if text.startswith("lossy:"):
+        return f"Lossy, {text.removeprefix('lossy:').replace('=', ' at least ')}"
     return text
 
 

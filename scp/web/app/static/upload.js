@@ -35,7 +35,7 @@ drop.addEventListener("drop", async (event) => {
 });
 for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
 form.addEventListener("change", () => {
-  by("lossy-note").hidden = !form.elements.profile.value.startsWith("bounded");
+  by("lossy-note").hidden = !/^(bounded|lossy)/.test(form.elements.profile.value);
 });
 
 const day = (value) => value.replaceAll("-", "");

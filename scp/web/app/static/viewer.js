@@ -4,6 +4,7 @@ import { Images } from "./images.js";
 import { Pane, View } from "./pane.js";
 import * as plot from "./plot.js";
 import { paint, presets, toUnits } from "./windows.js";
+const changed = (exact) => exact === "bounded" || exact === "lossy";    // other pixels than the original's
 
 const by = (id) => document.getElementById(id);
 const root = by("viewer"), study = root.dataset.study, images = new Images(study);
@@ -25,7 +26,7 @@ function fill() {
   state.places = series().instances.filter((one) => one.picture).flatMap((one) => Array.from({ length: one.frames }, (_, number) => ({ one, frame: number + 1 })));
   by("frame").max = Math.max(1, state.places.length);
   by("frame").disabled = state.places.length < 2;
-  const lossy = state.data.series.some((one) => one.instances.some(({ exact }) => exact === "bounded"));
+  const lossy = state.data.series.some((one) => one.instances.some(({ exact }) => changed(exact)));
   by("statement").classList.toggle("lossy", lossy);
   const again = state.data.again ? ` ${state.data.again} objects are in line to be compressed again.` : "";
   by("statement").textContent = `${lossy ? "Lossy. " : ""}${state.data.statement}${again}`;
@@ -108,7 +109,7 @@ async function draw(turn = state.turn) {
   const pen = sheet.getContext("2d"), target = pen.createImageData(found.columns, found.rows);
   paint(found, image, state.window, target);
   pen.putImageData(target, 0, 0);
-  const { rows, columns } = found, compressed = one.state === "coded", lossy = one.exact === "bounded";
+  const { rows, columns } = found, compressed = one.state === "coded", lossy = changed(one.exact);
   by("panes").classList.toggle("one", !compressed);
   for (const name of ["decoded", "difference"]) by(name).closest("figure").hidden = !compressed;
   root.dataset.exact = compressed ? one.exact : one.state;
@@ -176,8 +177,8 @@ async function measure() {
   for (const one of wanted.slice(0, 20)) {
     try { state.bits.set(one.uid, await askJson(`${images.at(one.uid)}/measures.json`)); } catch { state.bits.set(one.uid, { bits: [], errors: {} }); }
   }
-  const lossy = places.some(({ one }) => one.exact === "bounded");
-  const error = (name) => places.map(({ one, frame }) => (one.exact !== "bounded" ? (one.state === "coded" ? (name === "ssim" ? 1 : 0) : null)
+  const lossy = places.some(({ one }) => changed(one.exact));
+  const error = (name) => places.map(({ one, frame }) => (!changed(one.exact) ? (one.state === "coded" ? (name === "ssim" ? 1 : 0) : null)
     : state.bits.get(one.uid)?.errors[name]?.[frame - 1] ?? (one.frames > 1 ? null : one.quality?.[name]) ?? null));
   const likeness = error("ssim"), known = likeness.every((value, number) => value !== null || places[number].one.state !== "coded");
   const errors = known ? likeness.map((value) => (value === null ? null : 1 - value)) : error("mse");
@@ -212,7 +213,7 @@ function facts() {
   links.replaceChildren();
   const one = state.places[state.at]?.one ?? series()?.instances[0], frame = state.places[state.at]?.frame ?? 1;
   if (!one) return;
-  const promised = { "data-set": "lossless: every byte comes back", pixels: "lossless: every pixel comes back, the old packing does not", bounded: "lossy, within the bound" };
+  const promised = { "data-set": "lossless: every byte comes back", pixels: "lossless: every pixel comes back, the old packing does not", bounded: "lossy, within the bound", lossy: "lossy, as promised on every frame" };
   pair(list, "Kind", one.class);
   pair(list, "Size", one.rows ? `${one.columns} × ${one.rows}, ${one.bits_stored ?? "?"} bits${one.frames > 1 ? `, ${one.frames} frames` : ""}` : null);
   pair(list, "State", one.state === "coded" ? `compressed, ${promised[one.exact] ?? one.exact}` : one.state === "kept" ? `kept as received: ${one.reason_text}` : "waiting to be compressed");
@@ -231,7 +232,7 @@ function facts() {
   pair(list, "Object UID", one.uid, "uid");
   const at = images.at(one.uid);
   const link = (text, url, named) => links.append(element("a", text, { class: "button", href: url, ...(named ? { id: named } : {}) }));
-  link(one.exact === "bounded" ? "DICOM, lossy" : one.state === "coded" ? "Restored DICOM" : "DICOM as received", `${at}/restored.dcm`, "get-restored");
+  link(changed(one.exact) ? "DICOM, lossy" : one.state === "coded" ? "Restored DICOM" : "DICOM as received", `${at}/restored.dcm`, "get-restored");
   if (one.state === "coded") link("Stored form", `${at}/stored.dcm`, "get-stored");
   if (one.picture) link("Frame as PNG, full depth", `${at}/frames/${frame}.png`, "get-png");
 }
