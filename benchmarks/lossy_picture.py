@@ -63,8 +63,8 @@ def main() -> None:
     stream, _ = at_size(peer, plane, len(payload))
     theirs = peer.decode(stream, plane)
     text = (
-        f"A made CT slice of `sample_data/` (no person) with `{promise}` (the strictest guideline's cap for CT of "
-        f"the body is {CAPS['CT']:g}): {plane.size * bits // 8} bytes of pixels ({bits} bits stored) in "
+        f"A made CT slice of `sample_data/` (no person) with `{promise}` (the strictest guideline allows CT "
+        f"of the body {CAPS['CT']:g}): {plane.size * bits // 8} bytes of pixels ({bits} bits stored) in "
         f"{len(payload)}, ratio {ratio:.2f}, {8 * len(payload) / plane.size:.2f} bits a pixel. Largest error "
         f"{max_error(plane, decoded) * slope:g} HU, root of the mean square "
         f"{mse(plane, decoded) ** 0.5 * slope:.2f} HU; PSNR {psnr(plane, decoded, span):.1f} dB (MAX: the "
