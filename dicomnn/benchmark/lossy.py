@@ -86,6 +86,8 @@ def ours(plane: np.ndarray, model: LossyModel) -> list[Point]:
         payload = build([stream], [decode_frame(stream, plane.shape, model)], model)
         between = time.process_time()
         decoded = decode(payload, lambda _: model)[0]
+        if _empty(decoded):
+            continue
         seconds = (encoded - start, time.process_time() - between)
         points.append(point(plane, decoded, len(payload), float(quality), seconds))
         if points[-1].rate > HIGHEST * _MARGIN:
@@ -104,6 +106,8 @@ def theirs(plane: np.ndarray, key: str) -> list[Point]:
             continue
         decoded = peer.decode(stream, plane)
         seconds = (encoded - start, time.process_time() - encoded)
+        if _empty(decoded):
+            continue
         points.append(peer.point(plane, decoded, len(stream), setting, seconds))
         if points[-1].rate > HIGHEST * _MARGIN:
             break
@@ -112,6 +116,11 @@ def theirs(plane: np.ndarray, key: str) -> list[Point]:
 
 def _too_low(size: int, plane: np.ndarray) -> bool:
     return 8 * size / plane.size < LOWEST / _MARGIN / 2
+
+
+def _empty(decoded: np.ndarray) -> bool:
+    """One value everywhere: a header without a picture, which is no point of a curve."""
+    return int(decoded.min()) == int(decoded.max())
 
 
 def container_bytes(planes: Sequence[np.ndarray], model: LossyModel) -> int:
@@ -124,14 +133,17 @@ def alike(
     curves: Curves, plane: np.ndarray, model: LossyModel, peers: Sequence[str]
 ) -> dict[str, tuple[np.ndarray, float]]:
     """By codec: what ours makes of a plane nearest to SHOWN_RATE, and what the others make of it in as many
-    bytes; with the bits per pixel of each.
+    bytes, or in as few as they can; with the bits per pixel of each.
     """
     mine = min(curves.points[OURS], key=lambda p: abs(math.log(p.rate / SHOWN_RATE)))
     stream = encode_frame(plane, int(mine.setting), model)
     found = {OURS: (decode_frame(stream, plane.shape, model), mine.rate)}
     for key in peers:
+        if not curves.points.get(key):
+            continue
         peer = lossy_peer(key)
-        coded, _ = at_size(peer, plane, round(mine.rate * plane.size / 8))
+        size, coarsest = round(mine.rate * plane.size / 8), curves.points[key][0].setting
+        coded, _ = at_size(peer, plane, size, coarsest=coarsest)
         found[key] = (peer.decode(coded, plane), 8 * len(coded) / plane.size)
     return found
 

@@ -24,6 +24,8 @@ from dicomnn.errors import VerificationFailed
 RATES = (0.1, 0.25, 0.5, 1.0)
 DIRECTIONS = ("decode", "encode", "encode, verified")
 PEER = "jpeg2000"
+APART = 0.1
+"""Two files differ at most by this share, or they are no pair: headers of small frames leave no room."""
 SHORTEST = 0.2
 """Seconds that a timing of ours takes at least: small groups are coded several times over."""
 
@@ -43,8 +45,8 @@ class Pair:
 
 @dataclass
 class Timing:
-    """Of one direction at one rate over the frames of a group. Seconds by round, for `pixels` pixels. `wall`
-    and `cpu` (all threads) of ours and of the peer.
+    """Of one direction at one rate over the frames of a group; `left_out` frames do not get to so few bytes.
+    Seconds by round, for `pixels` pixels: `wall` and `cpu` (all threads) of ours and of the peer.
     """
 
     group: str
@@ -58,6 +60,7 @@ class Timing:
     wall_theirs: list[float] = field(default_factory=list)
     cpu_ours: list[float] = field(default_factory=list)
     cpu_theirs: list[float] = field(default_factory=list)
+    left_out: int = 0
 
     def speeds(self, seconds: Sequence[float]) -> np.ndarray:
         """MB/s of 16-bit pixels, round by round."""
@@ -74,9 +77,9 @@ class Timing:
         return np.array(self.cpu_theirs) / np.array(self.cpu_ours)
 
 
-def pair(plane: np.ndarray, rate: float, model: LossyModel) -> Pair:
-    """Ours at `rate` bits a pixel or just below, and the peer's nearest to as many bytes. Raises
-    VerificationFailed where ours does not decode to the same twice.
+def pair(plane: np.ndarray, rate: float, model: LossyModel) -> Pair | None:
+    """Ours at `rate` bits a pixel or just below, and the peer's nearest to as many bytes; None where either
+    does not get near. Raises VerificationFailed where ours does not decode to the same twice.
     """
     most = rate * plane.size / 8
     alone = container_bytes([plane], model)
@@ -96,6 +99,8 @@ def pair(plane: np.ndarray, rate: float, model: LossyModel) -> Pair:
     peer = lossy_peer(PEER)
     coded, setting = at_size(peer, plane, len(payload))
     peer.point(plane, peer.decode(coded, plane), len(coded), setting, (0.0, 0.0))
+    if len(payload) > most or abs(len(coded) / len(payload) - 1) > APART:
+        return None
     return Pair(plane, fits, payload, setting, coded)
 
 
@@ -116,9 +121,13 @@ def measure(
         for rate in rates:
             for group, members in planes.items():
                 large_first = sorted(members, key=lambda plane: -plane.size)
-                pairs = list(pool.map(lambda plane, r=rate: pair(plane, r, model), large_first))
+                tried = list(pool.map(lambda plane, r=rate: pair(plane, r, model), large_first))
+                pairs = [found for found in tried if found is not None]
+                if not pairs:
+                    continue
                 for direction in DIRECTIONS:
                     found.append(_timed(pool, group, rate, direction, pairs, model, rounds))
+                    found[-1].left_out = len(tried) - len(pairs)
                     if told is not None:
                         share = float(np.median(found[-1].shares))
                         told(f"{group}, {rate:g} bpp, {direction}: {share:.2f} of OpenJPEG's speed")
@@ -132,6 +141,7 @@ def together(found: Sequence[Timing]) -> list[Timing]:
         parts = [t for t in found if (t.rate, t.direction) == (rate, direction)]
         counts = ("frames", "pixels", "bytes_ours", "bytes_theirs")
         one = Timing("all", rate, direction, *(sum(getattr(t, name) for t in parts) for name in counts))
+        one.left_out = sum(t.left_out for t in parts)
         for name in ("wall_ours", "wall_theirs", "cpu_ours", "cpu_theirs"):
             rounds = zip(*(getattr(t, name) for t in parts), strict=True)
             setattr(one, name, [sum(seconds) for seconds in rounds])

@@ -23,7 +23,7 @@ def speed_tables(found: Sequence[Timing], threads: int) -> list[Table]:
             [
                 timing.direction,
                 timing.group,
-                str(timing.frames),
+                f"{timing.frames} of {timing.frames + timing.left_out}",
                 f"{timing.rate:g}",
                 f"{bits_ours:.3f} / {bits_theirs:.3f}",
                 spread(timing.speeds(timing.wall_ours), 1),
@@ -63,8 +63,9 @@ def conventions(threads: int, rounds: int) -> tuple[str, ...]:
         f"the largest first, each codec itself with one thread; {rounds} rounds in turn, the one first in "
         "even rounds and the other in odd ones; warm. 'ours by theirs' is taken round by round.",
         "Bytes: ours at the finest step that gives no more than the rate asked for, container and checksum "
-        "included; OpenJPEG (9/7, declared with the bits that the values need) at the setting whose file is "
-        "nearest to as many bytes. Both are decoded and checked before the clock starts. The search for the "
+        "included; OpenJPEG (9/7, declared with the bits that the values need) at the setting whose file "
+        "is nearest to as many bytes; frames that do not get within a tenth, as small ones do not at low "
+        "rates, are left out. Both are decoded and checked before the clock starts. The search for the "
         "step is not in the time, nor is that for the setting.",
         "decode: ours from the whole payload, with its checksums. encode: the stream at a given step. "
         "encode, verified: that and decoding it again, on both sides, which is what a node has to do.",

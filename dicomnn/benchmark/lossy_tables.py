@@ -27,7 +27,7 @@ FIGURES = {
 CONVENTIONS = (
     "Measured: the middle frame of every series, as a plane (stored value less the frame's minimum, "
     "unsigned). Every stream of every codec was decoded; one that does not decode to the plane's size, or a "
-    "JPEG-LS beyond its NEAR, fails the frame.",
+    "JPEG-LS beyond its NEAR, fails the frame. A stream that decodes to one value everywhere is no point.",
     "Rate: bits a pixel of whole files of one frame, container, header and checksum of ours included (a few "
     "tens of bytes: on 64x64 pixels that is 0.1 bit), markers and tables of the others'.",
     "PSNR: 10 log10(MAX^2 / MSE), MAX the frame's own range (largest less smallest value), not "
@@ -41,11 +41,11 @@ CONVENTIONS = (
     f"{LOWEST:g} to {HIGHEST:g} bits a pixel of the other and the qualities that both reach; -10 % is a "
     "tenth fewer bits. SSIM enters as -log10(1 - SSIM). Mean over series, each counted once, with a 95 % "
     "bootstrap interval over series; n of N: of N frames n have such a range.",
-    "JPEG 2000: OpenJPEG, 9/7, one tile, one layer, declared with the bits that the values need. JPEG XL: "
-    "libjxl effort 7, the values spread over all of 16 bits, once so that its own scale is even in stored "
-    "values (uniform: its better PSNR) and once as plain sRGB; left in the low end of 16 bits it "
-    "would be crushed. JPEG-LS: CharLS with NEAR, declared with the bits that the values need; it cannot go "
-    "far below half a bit.",
+    "JPEG 2000: OpenJPEG, 9/7, one tile, one layer, declared with the bits that the values need, its "
+    "comment (39 bytes) taken out. JPEG XL: libjxl effort 7, the values spread over all of 16 bits, once "
+    "so that its own scale is even in stored values (uniform: its better PSNR) and once as plain sRGB; "
+    "left in the low end of 16 bits it would be crushed. JPEG-LS: CharLS with NEAR, declared with the bits "
+    "that the values need; it cannot go far below half a bit.",
     "JPEG: libjpeg-turbo, baseline, optimised Huffman tables. It has 8 bits, so it gets the window's 8 bits "
     "and has windowed figures only: what lies outside of the window is gone, and no figure here counts it.",
 )

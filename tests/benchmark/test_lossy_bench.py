@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dicomnn.benchmark.lossy import HIGHEST, LOWEST, OURS, Curves, alike, means, ours, theirs
-from dicomnn.benchmark.lossy_peers import LOSSY_PEERS
+from dicomnn.benchmark.lossy_peers import LOSSY_PEERS, lossy_peer
 from dicomnn.benchmark.lossy_plots import draw_curves, draw_tile, worst_tile
 from dicomnn.benchmark.lossy_points import Point, noise_power, point, window_of
 from dicomnn.benchmark.lossy_tables import lossy_tables
@@ -83,6 +83,15 @@ def test_the_curves_reach_over_all_compared_rates_and_every_anchor_has_one() -> 
     pictures = alike(curves, plane, model, ("jpeg2000", "jxl"))
     assert list(pictures) == [OURS, "jpeg2000", "jxl"]
     assert all(values.shape == plane.shape for values, _ in pictures.values())
+
+
+def test_a_header_without_a_picture_is_no_point() -> None:
+    plane = np.rint(np.random.default_rng(1).normal(2000, 400, (64, 64))).astype(np.uint16)
+    peer = lossy_peer("jpeg2000")
+    decoded = peer.decode(peer.encode(plane, peer.settings[0]), plane)
+    assert decoded.min() == decoded.max()
+    points = theirs(plane, "jpeg2000")
+    assert points[0].noise > 0 and points[0].setting > peer.settings[0]
 
 
 def test_a_figure_is_not_made_up_at_a_rate_that_a_codec_does_not_reach() -> None:

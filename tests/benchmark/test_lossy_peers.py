@@ -49,6 +49,18 @@ def test_streams_declare_the_bits_that_the_values_need(peak: int, bits: int) -> 
     assert jpegls[frame + 4] == bits
 
 
+def test_jpeg_2000_does_not_pay_for_a_comment() -> None:
+    import imagecodecs
+
+    plane = scene(4095)
+    stream = lossy_peer("jpeg2000").encode(plane, 50.0)
+    options = {"level": 50, "reversible": False, "codecformat": "j2k", "bitspersample": 12}
+    whole = bytes(imagecodecs.jpeg2k_encode(plane, **options))
+    assert b"Created by OpenJPEG" in whole and b"OpenJPEG" not in stream
+    assert 30 < len(whole) - len(stream) < 60
+    assert np.array_equal(imagecodecs.jpeg2k_decode(stream), imagecodecs.jpeg2k_decode(whole))
+
+
 @pytest.mark.parametrize("key", ["jxl", "jxl-srgb"])
 def test_jpeg_xl_gets_the_whole_of_its_range(key: str) -> None:
     import imagecodecs

@@ -26,8 +26,13 @@ def test_both_sides_have_as_many_bytes() -> None:
     plane, model = scene(200), default_lossy_shelf().newest()
     for rate in (0.25, 1.0):
         found = pair(plane, rate, model)
+        assert found is not None
         assert 0.9 * rate * plane.size / 8 < len(found.payload) <= rate * plane.size / 8
         assert len(found.stream) == pytest.approx(len(found.payload), rel=0.05)
+
+
+def test_what_does_not_get_to_so_few_bytes_is_left_out() -> None:
+    assert pair(scene(64), 0.02, default_lossy_shelf().newest()) is None
 
 
 def test_every_direction_is_timed_for_each_group_and_for_all() -> None:
@@ -57,7 +62,7 @@ def test_a_ratio_is_taken_round_by_round_and_a_busy_machine_is_named() -> None:
     assert whole[0].wall_ours == [2.0, 3.0] and whole[0].wall_theirs == [1.5, 5.0]
     assert together(found[:1]) == []
     (table,) = speed_tables(found + whole, 1)
-    assert table.rows[0][:2] == ["decode", "all"] and table.note == ""
+    assert table.rows[0][:3] == ["decode", "all", "2 of 2"] and table.note == ""
     (table,) = speed_tables(found, 2)
     assert "busy" in table.note
 
