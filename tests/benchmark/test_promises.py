@@ -73,16 +73,20 @@ def test_the_window_of_a_file_is_taken_in_values_of_the_plane() -> None:
     assert window_in(pixel(window_center=40, window_width=1), 0) is None
 
 
-def test_promises_stay_within_the_caps() -> None:
+@pytest.mark.parametrize("bits, decibels", [(8, [36, 46, 56]), (12, [60, 70, 80]), (16, [84, 94, 104])])
+def test_promises_stay_within_the_caps_and_follow_the_depth(bits: int, decibels: list[int]) -> None:
     for modality, cap in CAPS.items():
-        ratios = [Promise.parse(text).value for text in promises_of(modality) if text.startswith("ratio")]
+        made = [Promise.parse(text) for text in promises_of(modality, bits)]
+        ratios = [promise.value for promise in made if promise.kind == "ratio"]
         assert len(ratios) == 3 and max(ratios) == cap
+        assert [promise.value for promise in made if promise.kind == "psnr"] == decibels
+        assert len([promise for promise in made if promise.kind == "ssim"]) == 3
 
 
 def test_every_promise_is_kept_and_what_is_forbidden_is_left_out(folder: Path) -> None:
     campaign = run(look(folder).series, jobs=1)
     assert not campaign.failed
-    assert [o.promise for o in campaign.outcomes] == list(promises_of("MR"))
+    assert [o.promise for o in campaign.outcomes] == list(promises_of("MR", 12))
     assert {o.state for o in campaign.outcomes} <= {"kept", "escalated"}
     assert sum(o.state == "kept" for o in campaign.outcomes) >= 6
     for outcome in campaign.outcomes:
