@@ -13,7 +13,7 @@ import torch
 
 from dicomnn.codec.lossy.inputs import INPUTS, inputs_of
 from dicomnn.codec.lossy.magnitudes import KINDS, lowest_of
-from dicomnn.codec.lossy.scales import HIDDEN, HIDDEN_SHIFT, HIDDEN_TOP, PARTS, SCALE_SHIFT, SCALES
+from dicomnn.codec.lossy.scales import FINENESS, HIDDEN, HIDDEN_SHIFT, HIDDEN_TOP, SCALE_SHIFT, SCALES
 from dicomnn.codec.lossy.wavelet import MOST_LEVELS
 
 from .marks import RAW_BITS
@@ -29,7 +29,7 @@ UNIT = 256
 SPREAD = 12
 """States for a sum of 1."""
 MARK_SHIFT = 5
-_LAST = np.int64(SPREAD * PARTS)
+_LAST = np.int64(SPREAD * FINENESS)
 
 
 class ScaleNetwork(torch.nn.Module):
@@ -95,7 +95,7 @@ class ScaleNetwork(torch.nn.Module):
 
         first = UNIT << HIDDEN_SHIFT
         last = float(_LAST) * (1 << SCALE_SHIFT) / UNIT
-        half_a_state = PARTS // 2 << SCALE_SHIFT
+        half_a_state = FINENESS // 2 << SCALE_SHIFT
         return {
             "inputs": _by_pass(np.clip(whole(self.inputs * self.used, first >> MARK_SHIFT), -32000, 32000)),
             "levels": _by_pass(whole(self.levels, first)),
@@ -109,7 +109,7 @@ class ScaleNetwork(torch.nn.Module):
         """A network to go on from, from the arrays of a model."""
         network = ScaleNetwork()
         first, last = UNIT << HIDDEN_SHIFT, float(_LAST) * (1 << SCALE_SHIFT) / UNIT
-        half_a_state = PARTS // 2 << SCALE_SHIFT
+        half_a_state = FINENESS // 2 << SCALE_SHIFT
 
         def put(parameter: torch.Tensor, values: np.ndarray, unit: float) -> None:
             parameter.copy_(torch.from_numpy(values.astype(np.float64) / unit).reshape(parameter.shape))
@@ -151,7 +151,7 @@ def scales_of(arrays: Mapping[str, np.ndarray], which: int, level: int, inputs: 
     hidden = np.clip(sums.astype(np.int64) >> HIDDEN_SHIFT, 0, HIDDEN_TOP)
     last = hidden.astype(np.float64) @ arrays["heads"][o, odd].astype(np.float64)
     found = (last.astype(np.int64) + int(arrays["heads_bias"][o, odd])) >> SCALE_SHIFT
-    return np.clip(found, 0, SCALES * PARTS - 1).astype(np.int16)
+    return np.clip(found, 0, SCALES * FINENESS - 1).astype(np.int16)
 
 
 def learned_chances(network: ScaleNetwork) -> np.ndarray:
