@@ -127,6 +127,16 @@ def command_words(order: ImageOrder, command: str) -> list[str]:
     for name, sources in (("validation", order.request.validation), ("test", order.request.test)):
         if sources:
             words.append(f"--{name} " + (",".join(sources) if order.name_sources else "SOURCES"))
+    usual = SplitRequest()
+    for name, share in (
+        ("validation", order.request.validation_share),
+        ("test", order.request.test_share),
+    ):
+        if share != getattr(usual, f"{name}_share"):
+            words.append(f"--{name}-share {share:g}")
+    words += ["--shared-scanners"] * order.request.shared_scanners
+    if order.weights:
+        words.append("--weights " + ",".join(f"{group}={share:g}" for group, share in order.weights.items()))
     return words
 
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from dicomnn.codec.lossy.bands import BINS, EIGHT, end_row, find_rows, scaled_eight
+from dicomnn.codec.lossy.bands import EIGHT, begin_band, begin_row, end_row, find_scales
 from dicomnn.codec.lossy.frame import encode_frame, index_of
-from dicomnn.codec.lossy.inputs import ROWS
 from dicomnn.codec.lossy.layout import plan_of
 from dicomnn.codec.lossy.magnitudes import class_of, mark_of
 from dicomnn.codec.lossy.model import LossyModel
@@ -16,7 +15,7 @@ from dicomnn.training.lossy import marks
 from dicomnn.training.lossy.fitting import begin, model_of
 from dicomnn.training.lossy.frames import Drawn, Frame, quantised
 from dicomnn.training.lossy.network import ScaleNetwork, scales_of
-from dicomnn.training.lossy.replay import replay
+from dicomnn.training.lossy.walks import replay
 
 SHAPES = [(96, 88), (61, 75), (40, 130)]
 
@@ -39,24 +38,19 @@ def framed(shape: tuple[int, int], model: LossyModel) -> Frame:
 
 
 @njit(error_model="numpy")
-def walk(number, bands, strides, maps, bias, weights, last, scales):  # type: ignore[no-untyped-def]
+def walk(number, bands, strides, room, tables, scales):  # type: ignore[no-untyped-def]
     """Scales of all places of a band as the coding loop has them, from the marks as they are at its end."""
     level, o, height, width = bands[number, 0], bands[number, 1], bands[number, 2], bands[number, 3]
     parts = (width + 15) // 16
-    rows, z = np.zeros(ROWS, np.int64), np.zeros(EIGHT * parts, np.int16)
-    activity, at_odd = np.zeros(2 * EIGHT * (parts + 1), np.int16), EIGHT * (parts + 1)
+    begin_band(room)
     for y in range(height):
-        find_rows(rows, bands, strides, number, y)
+        begin_row(bands, strides, number, y, room)
         for odd in range(2):
-            p = 2 * o + odd
             for s in range(parts):
-                at = at_odd * odd
-                scaled_eight(
-                    o, odd, maps, rows, activity, at, bias[p, level], weights[p], last[p], EIGHT * s, z
-                )
+                find_scales(o, level, odd, EIGHT * s, room, tables, room.z)
             for i in range((width + 1 - odd) >> 1):
-                scales[y, 2 * i + odd] = z[i]
-        end_row(maps, rows, activity, 0, at_odd, parts)
+                scales[y, 2 * i + odd] = room.z[i]
+        end_row(room, parts)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -65,10 +59,8 @@ def test_scales_of_every_place_are_those_of_the_kernel(shape: tuple[int, int], m
     plan = plan_of(*shape, frame.levels)
     seen = 0
     for number, band in enumerate(marks.bands_of(frame.values, frame.levels)):
-        maps = np.zeros((plan.room + 7) // 8 * 8, np.uint8)
-        maps[:] = band.marks[: maps.size]
         scales = np.zeros(band.values.shape, np.int16)
-        walk(number, plan.bands, plan.strides, maps, model.bias, model.weights, model.last, scales)
+        walk(number, plan.bands, plan.strides, band.known.room, model.tables, scales)
         band.coded[:] = True
         for odd in (0, 1):
             at = band.places(odd)
@@ -87,7 +79,6 @@ def test_events_counted_by_the_replay_make_the_stream_to_the_byte(
     plane = scene(*shape)
     quality = index_of(30.0)
     frame = quantised(Drawn(plane, quality, "CT"), model)
-    corrections = np.zeros((3, BINS), np.int64)
     bits = 0.0
     signs = np.full((6, 27), 32768.0)
     still = model.arrays["still"].astype(float)
@@ -101,7 +92,7 @@ def test_events_counted_by_the_replay_make_the_stream_to_the_byte(
         ]
         states = [np.zeros(len(v), np.int64) for v in values]
         rows = [at.y for at in places]
-        replay(len(band.values), *scales, *rows, *classes, model.slopes, corrections[o], *states)
+        replay(o, len(band.values), *scales, *rows, *classes, model.tables.slopes, band.known.room, *states)
         for odd, at in enumerate(places):
             bits += float(model.costs[states[odd], classes[odd]].sum())
             contexts = band.sign_contexts(at)[classes[odd] > 0]

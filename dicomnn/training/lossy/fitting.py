@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from dicomnn.codec.lossy.bands import BINS, STILL_CONTEXTS
+from dicomnn.codec.lossy.bands import STILL_CONTEXTS
 from dicomnn.codec.lossy.base import code_lowest, code_mask
+from dicomnn.codec.lossy.events import ENCODE
 from dicomnn.codec.lossy.frame import padding, step_of
 from dicomnn.codec.lossy.layout import bands, lowest
 from dicomnn.codec.lossy.magnitudes import KINDS
@@ -25,14 +26,13 @@ from dicomnn.codec.lossy.wavelet import MOST_LEVELS
 from .frames import Drawn, Frame, quantised
 from .marks import Band, bands_of, classes_of
 from .network import ScaleNetwork, learned_chances, scales_of
-from .replay import replay
 from .samples import PASSES
 from .tables import chances_of, frequencies_of, guesses, points_of, slopes_of
+from .walks import replay
 
 SIGN_WINDOW, STILL_WINDOW = 64, 32
 """Events after which the codec has adapted."""
 SIGN_LEAST, STILL_LEAST = 64, 32
-ENCODE = 0
 Arrays = dict[str, np.ndarray]
 Check = Callable[[], None]
 
@@ -51,11 +51,10 @@ class Counts:
     def add(self, frame: Frame) -> None:
         """Count a frame."""
         weight = self._bits / frame.bits
-        corrections = np.zeros((ORIENTATIONS, BINS), np.int64)
         signs = np.zeros((2, PASSES, 27))
         still = np.zeros((2, *self.still.shape))
         for band, scaled in zip(bands_of(frame.values, frame.levels), _parts(frame), strict=True):
-            self._places(band, scaled, corrections[band.orientation], weight, signs)
+            self._places(band, scaled, weight, signs)
             contexts, coded = band.still_contexts()
             counted = (band.orientation, band.level)
             still[0][counted] = np.bincount(contexts[coded], minlength=STILL_CONTEXTS)
@@ -68,9 +67,7 @@ class Counts:
             total += share * ones
             total_events += share * events
 
-    def _places(
-        self, band: Band, scaled: np.ndarray, corrections: np.ndarray, weight: float, signs: np.ndarray
-    ) -> None:
+    def _places(self, band: Band, scaled: np.ndarray, weight: float, signs: np.ndarray) -> None:
         o = band.orientation
         places = [band.places(odd) for odd in (0, 1)]
         values = [band.at(at) for at in places]
@@ -80,7 +77,7 @@ class Counts:
         ]
         states = [np.zeros(len(v), np.int64) for v in values]
         rows = [at.y for at in places]
-        replay(len(band.values), *scales, *rows, *classes, self._slopes, corrections, *states)
+        replay(o, len(band.values), *scales, *rows, *classes, self._slopes, band.known.room, *states)
         for odd, at in enumerate(places):
             cells = states[odd] * KINDS + classes[odd]
             self.classes += weight * np.bincount(cells, minlength=SCALES * KINDS).reshape(SCALES, KINDS)
@@ -163,10 +160,10 @@ def _ends(drawn: Sequence[Drawn], frames: Sequence[Frame], arrays: Mapping[str, 
     for one, frame in zip(drawn, frames, strict=True):
         last = {name: values.copy() for name, values in first.items()}
         stream = (
-            np.empty(one.plane.size * 16 + 4096, np.uint32),
+            np.empty(64 * one.plane.size + 4096, np.uint32),
             np.zeros(1, np.int64),
             np.zeros(0, np.uint16),
-            np.zeros(3, np.int64),
+            np.zeros(2, np.int64),
         )
         mask = padding(one.plane, float(step_of(one.quality)))
         if mask is not None:

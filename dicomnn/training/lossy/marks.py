@@ -1,21 +1,24 @@
 """What the lossy codec's network sees at the places of a frame, in NumPy: from the magnitudes to the inputs.
 
-`codec.lossy.inputs` says what the inputs are; the rows they come from are found by the codec's own
-`bands.find_rows`, the parts that are coded by its `bands.find_live`.
+`codec.lossy.inputs` says what the inputs are; the rows they come from and the live parts are found by the
+codec's own `bands.begin_row` (`walks`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from dicomnn.codec.lossy.bands import find_live, find_rows
+from dicomnn.codec.lossy.bands import Room, room_for
 from dicomnn.codec.lossy.inputs import INPUTS, OWN, ROWS, inputs_of, place_of
 from dicomnn.codec.lossy.layout import Plan, plan_of
 from dicomnn.codec.lossy.magnitudes import KINDS, MARKS, class_of, lowest_of
 from dicomnn.codec.lossy.scales import ACTIVITY_SHIFT
+
+from .walks import look
 
 PART = 16
 ABOVE, HERE = -1, 0
@@ -47,34 +50,37 @@ class Places:
     i: np.ndarray
 
 
-class Band:
-    """One band of a frame whose coefficients are known. ``values`` (rows, columns): signed magnitudes.
-
-    ``live``, ``hints`` (rows, parts) bool: as `find_live` has them; ``coded``: parts whose places are coded.
-    ``activity`` (rows, 16 parts) int16: of each column before the row. ``marks``: of the whole frame, flat,
-    as the codec lays them out.
+class Known(NamedTuple):
+    """A frame that is known: the codec's plan, all marks flat as it lays them out (int16), in the same places
+    the signs (uint8: 1 positive, 2 negative), and what the codec's walk works in.
     """
 
-    def __init__(
-        self, marks: np.ndarray, signs: np.ndarray, plan: Plan, number: int, values: np.ndarray
-    ) -> None:
+    plan: Plan
+    marks: np.ndarray
+    signs: np.ndarray
+    room: Room
+
+
+class Band:
+    """One band of a known frame. ``values`` (rows, columns): signed magnitudes.
+
+    ``live``, ``hints`` (rows, parts) bool: as `find_live` has them; ``coded``: parts whose places are coded.
+    ``activity`` (rows, 16 parts) int16: of each column before the row.
+    """
+
+    def __init__(self, known: Known, number: int, values: np.ndarray) -> None:
+        plan = known.plan
         self.level, self.orientation = int(plan.bands[number, 0]), int(plan.bands[number, 1])
-        self.values = values
-        self.marks, self._signs = marks, signs
+        self.known, self.values = known, values
         height, width = values.shape
-        self.parts = (width + PART - 1) // PART
+        parts = (width + PART - 1) // PART
         self._rows = np.zeros((height, ROWS), np.int64)
-        live = np.zeros((height, self.parts + 5), np.uint8)
-        hints = np.zeros((height, self.parts + 4), np.uint8)
-        maps = marks.astype(np.uint8)
-        for y in range(height):
-            find_rows(self._rows[y], plan.bands, plan.strides, number, y)
-            find_live(self.orientation, maps, self._rows[y], self.parts, live[y], hints[y])
-        self.live = live[:, 1 : 1 + self.parts] != 0
-        self.hints = hints[:, : self.parts] != 0
-        wide = np.zeros((height, PART * self.parts), np.int16)
+        live, hints = np.zeros((2, height, parts), np.uint8)
+        look(plan.bands, plan.strides, number, known.room, self._rows, live, hints)
+        self.live, self.hints = live != 0, hints != 0
+        wide = np.zeros((height, PART * parts), np.int16)
         wide[:, :width] = marks_of(np.abs(values))
-        self.coded = self.live | wide.reshape(height, self.parts, PART).any(2)
+        self.coded = self.live | wide.reshape(height, parts, PART).any(2)
         self.activity = _activity(wide)
 
     def places(self, odd: int) -> Places:
@@ -89,7 +95,7 @@ class Band:
         for number in inputs_of(self.orientation, at.odd):
             for source in INPUTS[number]:
                 row, offset = place_of(source, at.odd)
-                found[:, number] += self.marks[self._rows[at.y, row] + at.i + offset]
+                found[:, number] += self.known.marks[self._rows[at.y, row] + at.i + offset]
             if not INPUTS[number]:
                 found[:, number] = self.activity[at.y, 2 * at.i + at.odd] >> ACTIVITY_SHIFT
         return found
@@ -106,7 +112,7 @@ class Band:
         )
         found = np.zeros(len(at.y), np.int64)
         for row, offset in three:
-            found = 3 * found + self._signs[self._rows[at.y, row] + at.i + offset]
+            found = 3 * found + self.known.signs[self._rows[at.y, row] + at.i + offset]
         return found
 
     def still_contexts(self) -> tuple[np.ndarray, np.ndarray]:
@@ -135,18 +141,21 @@ def _activity(marks: np.ndarray) -> np.ndarray:
 
 def bands_of(values: np.ndarray, levels: int) -> Iterator[Band]:
     """The bands of a frame in the order of coding. ``values`` (rows, columns) int32: signed magnitudes."""
-    plan = plan_of(*values.shape, levels)
-    marks, signs = np.zeros(plan.room + 8, np.int16), np.zeros(plan.room + 8, np.uint8)
+    rows, columns = values.shape
+    plan = plan_of(rows, columns, levels)
+    room = room_for(np.empty(plan.room, np.uint8), columns)
+    known = Known(plan, np.zeros(plan.room, np.int16), np.zeros(plan.room, np.uint8), room)
     parts = []
     for level, _, height, width, top, left, *starts in plan.bands[:-3].tolist():
         part = values[top : top + height, left : left + width]
         parts.append(part)
-        own, negative = marks_of(np.abs(part)), np.where(part < 0, 2, np.where(part > 0, 1, 0))
+        own, signs = marks_of(np.abs(part)), np.where(part < 0, 2, np.where(part > 0, 1, 0))
         half, whole = plan.strides[level]
         down = np.arange(height)[:, None]
         for odd in (EVEN, ODD):
             at = starts[odd] + down * half + np.arange((width + 1 - odd) >> 1)
-            marks[at], signs[at] = own[:, odd::2], negative[:, odd::2]
-        marks[starts[2] + down * whole + np.arange(width)] = own
+            known.marks[at], known.signs[at] = own[:, odd::2], signs[:, odd::2]
+        known.marks[starts[2] + down * whole + np.arange(width)] = own
+    room.marks[:] = known.marks
     for number, part in enumerate(parts):
-        yield Band(marks, signs, plan, number, part)
+        yield Band(known, number, part)

@@ -13,7 +13,7 @@ import torch
 
 from dicomnn.codec.lossy.inputs import INPUTS, inputs_of
 from dicomnn.codec.lossy.magnitudes import KINDS, lowest_of
-from dicomnn.codec.lossy.scales import HIDDEN, HIDDEN_SHIFT, HIDDEN_TOP, FINENESS, SCALE_SHIFT, SCALES
+from dicomnn.codec.lossy.scales import FINENESS, HIDDEN, HIDDEN_SHIFT, HIDDEN_TOP, SCALE_SHIFT, SCALES
 from dicomnn.codec.lossy.wavelet import MOST_LEVELS
 
 from .marks import RAW_BITS

@@ -56,7 +56,6 @@ class LossyOrder(ImageOrder):
         return super().fixed() | {
             "recipe": self.recipe.as_dict(),
             "parent": self.parent.id if self.parent else "",
-            "reference": self.reference.id if self.reference else "",
         }
 
 
@@ -144,14 +143,14 @@ def _release(
         "minutes": round(trainer.spent / 60, 1),
         "recipe": order.recipe.as_dict(),
         "parent": order.parent.id if order.parent else None,
-        "reference": order.reference.id if order.reference else None,
+        "reference": trainer.reference or None,
         "split": {"level": dealt.level, **split_words(order)},
         "validation": list(order.request.validation) if order.name_sources else [],
         "test": list(order.request.test) if order.name_sources else [],
         "validated": {key: round(value, 5) for key, value in figures.items()},
     }
     model, file = model_of(arrays, about)
-    verification = verify(model, checks, stop.check)
+    verification = verify(model, file, checks, stop.check)
     data = data_of(dealt, reasons, name_sources=order.name_sources)
     words = command_words(order, "dicomnn train-lossy")
     if order.parent is not None:

@@ -68,7 +68,8 @@ class Best:
 
 class LossyTrainer:
     """Trains in ``run``, or goes on there. ``images`` names the data. ``parent``: a model to go on from;
-    ``reference``: one to compare with, the run's first model where there is none.
+    ``reference``: one to compare with, the run's first model where there is none. A run that goes on compares
+    with what it began with.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class LossyTrainer:
         self._path, self._curves = run / checkpoint.NAME, run / "curves.jsonl"
         self._recipe, self._drawer, self._checks = recipe, drawer, checks
         self._names = {"images": images, "parent": parent.id if parent else ""}
-        self._names["reference"] = reference.id if reference else ""
+        self.reference = reference.id if reference else ""
         self._teller = teller or Teller()
         torch.set_num_threads(1)
         network = ScaleNetwork(recipe.seed) if parent is None else ScaleNetwork.from_integers(parent.arrays)
@@ -114,6 +115,7 @@ class LossyTrainer:
         self.network.load_state_dict(saved["network"])
         self.optimiser.load_state_dict(saved["optimiser"])
         self.step, self.drawn, self.spent = saved["step"], saved["drawn"], saved["spent"]
+        self.reference = saved["reference"]
         if saved["compared"] is not None:
             self._reference = saved["compared"].numpy()
         if saved["arrays"] is not None:
@@ -136,6 +138,7 @@ class LossyTrainer:
             "compared": None if self._reference is None else torch.from_numpy(self._reference),
             "best": None if best is None else {**vars(best), "arrays": _tensors(best.arrays)},
             "recipe": self._recipe.as_dict(),
+            "reference": self.reference,
             **self._names,
         }
         checkpoint.save(self._path, state)
