@@ -31,6 +31,7 @@ THEIRS = {
     "BitsAllocated": "its JPEG has 8 or 12 bits", "BitsStored": "the same", "HighBit": "the same",
     "PixelRepresentation": "its JPEG holds unsigned values",
     "WindowCenter": "adapted to its shifted values where there is no rescale", "WindowWidth": "the same",
+    "WindowCenterWidthExplanation": "the same",
     "PlanarConfiguration": "written for a single sample, where it means nothing",
     "SmallestImagePixelValue": "removed, where ours is corrected",
     "LargestImagePixelValue": "removed, where ours is corrected",
@@ -73,7 +74,7 @@ def test_dciodvfy_finds_no_error_that_the_original_had_not(
         call("dcmcjpeg", "+ee", sample_data / name, tmp_path / "theirs.dcm")
         before = errors(tmp_path / "theirs.dcm")
     assert after == before
-    coded = set(errors(restored / "coded" / name)) - set(errors(sample_data / name))
+    coded = set(errors(restored / "coded" / name)) - set(before)
     assert all("pixel" in line.lower() or "7fe0" in line.lower() for line in coded), coded
 
 
