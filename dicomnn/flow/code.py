@@ -139,8 +139,8 @@ class Coder:
 
     def _asked_by(self, instance: Instance) -> str:
         """What asked for the profile that the instance came with."""
-        if instance.calling_ae.startswith(UPLOADED):
-            return f"the upload by {instance.calling_ae.removeprefix(UPLOADED)}"
+        if instance.source.startswith(UPLOADED):
+            return f"the upload by {instance.source.removeprefix(UPLOADED)}"
         for number, rule in enumerate(self.rules, 1):
             if rule.matches(instance.calling_ae, dict(instance.attributes)):
                 if rule.profile == instance.profile:

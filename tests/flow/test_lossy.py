@@ -33,8 +33,9 @@ from tests.flow.conftest import Walks
 from tests.scp.collection import items
 from tests.scp.peer import BIG, IMPLICIT, Item
 
-NAMES = ("ct_head/ct_01.dcm", "ct_thorax/ct_01.dcm", "mr_brain/t1_02.dcm", "mr_brain/t2_01.dcm",
-         "mr_multiframe/mr_enhanced.dcm", "dx_chest/chest_pa.dcm", "mr_flow_bigendian/velocity.dcm")
+NAMES = ("ct_thorax/ct_01.dcm", "mr_brain/t1_02.dcm", "mr_brain/t2_01.dcm", "mr_multiframe/mr_enhanced.dcm",
+         "mr_flow_bigendian/velocity.dcm")
+LARGE = ("ct_head/ct_01.dcm", "dx_chest/chest_pa.dcm")
 
 
 def samples(sample_data: Path, *names: str) -> list[Item]:
@@ -66,7 +67,7 @@ def fetched(walks: Walks, uid: str) -> Item:
 def test_every_promise_holds_for_what_is_fetched_of_the_samples(
         promise: str, open_walks: Callable[..., Walks], sample_data: Path) -> None:
     walks = open_walks(Policy(profile=f"lossy:{promise}"))
-    sent = samples(sample_data, *NAMES)
+    sent = samples(sample_data, *NAMES, *(LARGE if promise.startswith("ratio") else ()))
     for item in sent:
         walks.put(item)
     code(walks, lossy=Lossy(compare=False))
@@ -96,14 +97,14 @@ def test_every_promise_holds_for_what_is_fetched_of_the_samples(
         elif facts.get("highest_ratio"):
             assert facts["highest_ratio"] <= facts["cap"]
         assert instance.facts["quality"]["basis"] == "measured" and not instance.facts["quality"]["identical"]
-    assert outcomes.count("kept") >= 4, outcomes
+    assert outcomes.count("kept") >= 3, outcomes
 
 
 def test_a_rule_asks_and_the_record_names_it_and_what_a_site_adopted(
         open_walks: Callable[..., Walks], sample_data: Path) -> None:
     rules = (ProfileRule("lossless", modality="US"), ProfileRule("lossy:ratio=7", modality="MR"))
     walks = open_walks(Policy(rules=rules))
-    mr, ct = samples(sample_data, "mr_brain/t1_02.dcm")[0], samples(sample_data, "ct_head/ct_01.dcm")[0]
+    mr, ct = samples(sample_data, "mr_brain/t1_02.dcm")[0], samples(sample_data, "ct_thorax/ct_01.dcm")[0]
     walks.put(mr)
     walks.put(ct)
     code(walks, rules=rules, lossy=Lossy("drg-2008", compare=True))
@@ -157,7 +158,7 @@ def test_the_report_says_what_was_promised_reached_and_refused(
         open_walks: Callable[..., Walks], sample_data: Path) -> None:
     walks = open_walks(Policy(rules=(ProfileRule("lossy:psnr=50", modality="MR"),
                                      ProfileRule("lossy:ratio=9", modality="CT"))))
-    mr, ct = samples(sample_data, "mr_brain/t1_02.dcm")[0], samples(sample_data, "ct_head/ct_01.dcm")[0]
+    mr, ct = samples(sample_data, "mr_brain/t1_02.dcm")[0], samples(sample_data, "ct_thorax/ct_01.dcm")[0]
     for item in (mr, ct):
         walks.put(item)
     code(walks, rules=walks.policy.rules)
@@ -182,7 +183,7 @@ def test_the_report_says_what_was_promised_reached_and_refused(
         else:
             assert (row["exact"], row["lossy"]["reason"]) == ("data-set", "lossy-above-cap")
             assert told["totals"]["lossy"]["refused"] == 1 and "refused" in told["statement"]
-            assert "Röntgengesellschaft" in page and "rule 2 (modality CT)" in page
+            assert "Radiologists" in page and "rule 2 (modality CT)" in page
 
 
 def test_recode_leaves_lossy_objects_alone_and_a_person_can_make_a_lossless_one_lossy_once(

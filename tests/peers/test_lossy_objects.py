@@ -31,6 +31,7 @@ THEIRS = {
     "BitsAllocated": "its JPEG has 8 or 12 bits", "BitsStored": "the same", "HighBit": "the same",
     "PixelRepresentation": "its JPEG holds unsigned values",
     "WindowCenter": "adapted to its shifted values where there is no rescale", "WindowWidth": "the same",
+    "WindowCenterWidthExplanation": "the same",
     "PlanarConfiguration": "written for a single sample, where it means nothing",
     "SmallestImagePixelValue": "removed, where ours is corrected",
     "LargestImagePixelValue": "removed, where ours is corrected",
@@ -59,16 +60,21 @@ def restored(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     done = call(DICOMNN, "restore", top / "coded", top / "back")
     assert done.returncode == 0, done.stdout
     for name in SAMPLES:
-        back = dcmread(top / "back" / name, stop_before_pixels=True)
-        assert back.get("LossyImageCompression") == "01", name
+        assert dcmread(top / "back" / name).get("LossyImageCompression") == "01", name
     return top
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_dciodvfy_finds_no_error_that_the_original_had_not(
-        name: str, restored: Path, sample_data: Path) -> None:
-    assert errors(restored / "back" / name) == errors(sample_data / name)
-    coded = set(errors(restored / "coded" / name)) - set(errors(sample_data / name))
+        name: str, restored: Path, sample_data: Path, tmp_path: Path) -> None:
+    before, after = errors(sample_data / name), errors(restored / "back" / name)
+    if name.startswith("mr_multiframe"):
+        # dicom3tools wants no acquisition attributes in an enhanced image that is DERIVED, as a lossy one has
+        # to be (PS3.3 C.7.6.1.1.2): it says the same of what dcmcjpeg makes.
+        call("dcmcjpeg", "+ee", sample_data / name, tmp_path / "theirs.dcm")
+        before = errors(tmp_path / "theirs.dcm")
+    assert after == before
+    coded = set(errors(restored / "coded" / name)) - set(before)
     assert all("pixel" in line.lower() or "7fe0" in line.lower() for line in coded), coded
 
 
@@ -83,7 +89,8 @@ def test_the_bookkeeping_is_that_of_dcmcjpeg_field_by_field(
         process: str, name: str, restored: Path, sample_data: Path, tmp_path: Path) -> None:
     source = tmp_path / "source.dcm"
     dataset = dcmread(sample_data / name)
-    dataset.SmallestImagePixelValue, dataset.LargestImagePixelValue = 0, (1 << dataset.BitsStored) - 1
+    dataset.add_new("SmallestImagePixelValue", "US", 0)
+    dataset.add_new("LargestImagePixelValue", "US", (1 << dataset.BitsStored) - 1)
     dataset.save_as(source)
     done = call("dcmcjpeg", process, source, tmp_path / "theirs.dcm")
     assert done.returncode == 0, done.stdout
@@ -99,7 +106,7 @@ def test_the_bookkeeping_is_that_of_dcmcjpeg_field_by_field(
                      "LossyImageCompressionMethod", "PixelData"} & (by_us | by_them)
     assert by_us - marks <= set(OURS) and by_them - marks <= set(THEIRS), (by_us ^ by_them)
     for word in marks - set(DIFFER):
-        assert ours[word] == theirs[word], word
+        assert ours.get(word) == theirs.get(word), word
     assert ours.DerivationDescription.startswith("Compressed by dicomnn with loss")
     for made in (ours, theirs):
         assert made.SOPInstanceUID == made.file_meta.MediaStorageSOPInstanceUID != dataset.SOPInstanceUID
