@@ -46,6 +46,10 @@ _MAPS = frozenset(
 )
 
 
+_NO_UNITS = frozenset(("", "HU", "US", "NORMALIZED"))
+"""Rescale Type of values that are looked at: Hounsfield units, none, and what some MR scanners write."""
+
+
 @dataclass(frozen=True)
 class Row:
     """`cap`: highest ratio by Bits Stored; `drg`: where that consensus is adopted and allows another."""
@@ -80,11 +84,14 @@ class Cap:
     why: str = ""
 
 
-def cap_of(attributes: Attributes, figure: str, value: float, table: str = STRICTEST) -> Cap:
-    """The cap for an image, or why loss is refused, for a profile lossy:`figure`=`value`."""
+def cap_of(
+    attributes: Attributes, figure: str, value: float, table: str = STRICTEST, *, rescale_type: str = ""
+) -> Cap:
+    """The cap for an image, or why loss is refused, for a profile lossy:`figure`=`value`. `rescale_type`:
+    Rescale Type (0028,1054), the unit of its values."""
     if why := planning(attributes):
         return _no(table, "lossy-forbidden", f"{why}; {MEASUREMENTS}")
-    if why := _map(attributes):
+    if why := _map(attributes, rescale_type):
         return _no(table, "lossy-forbidden", f"{why}; {MEASUREMENTS}")
     part = re.sub(r"[^A-Z]", "", (attributes.body_part_examined or "").upper())
     modality = attributes.modality or ""
@@ -135,8 +142,11 @@ def planning(attributes: Attributes) -> str:
     return ""
 
 
-def _map(attributes: Attributes) -> str:
-    """Why the values are those of a quantitative map, by Image Type from its third value on."""
+def _map(attributes: Attributes, rescale_type: str) -> str:
+    """Why the values are those of a quantitative map, by their unit, and by Image Type from its third value
+    on."""
+    if rescale_type.strip().upper() not in _NO_UNITS:
+        return f"Rescale Type says {rescale_type.strip()}: measured values"
     values = [value.strip().upper() for value in (attributes.image_type or "").split("\\")]
     for value in values[2:]:
         plain = value.replace(" ", "_")

@@ -130,7 +130,7 @@ def judge(layout: Layout, image_pixel: ImagePixel | None, attributes: Attributes
     elif profile_kind == "bounded":
         return replace(verdict, profile_kind="bounded")
     else:
-        cap = cap_of(attributes, *promise, caps)
+        cap = cap_of(attributes, *promise, caps, rescale_type=image_pixel.rescale_type or "")
     if cap.reason:
         return replace(verdict, profile_kind="lossless", note=cap.reason, detail=cap.why, cap=cap)
     return replace(verdict, profile_kind="lossy", cap=cap)

@@ -36,6 +36,7 @@ from dicomnn.flow.measure import image_facts, measured
 from dicomnn.flow.opening import Archive
 from dicomnn.flow.study import keep_figures
 
+A_PERSON = "a person"           # asked for another profile
 log = structlog.get_logger(__name__)
 
 
@@ -138,8 +139,8 @@ class Coder:
 
     def _asked_by(self, instance: Instance) -> str:
         """What asked for the profile that the instance came with."""
-        if instance.calling_ae.startswith(UPLOADED):
-            return f"the upload by {instance.calling_ae.removeprefix(UPLOADED)}"
+        if instance.source.startswith(UPLOADED):
+            return f"the upload by {instance.source.removeprefix(UPLOADED)}"
         for number, rule in enumerate(self.rules, 1):
             if rule.matches(instance.calling_ae, dict(instance.attributes)):
                 if rule.profile == instance.profile:
@@ -196,14 +197,13 @@ class Coder:
         with self.archive.store.create() as incoming:
             target = incoming.path
             assert target is not None
-            by = f"a person ({instance.recode_by})" if instance.recode_by else "a person"
             sealed = seal(original, target, profile=profile, model=model, models=self.archive.model,
-                          effort=effort, threads=self.threads, lossy=self._lossy_rule(profile, by))
+                          effort=effort, threads=self.threads, lossy=self._lossy_rule(profile, A_PERSON))
             tried: Tried | None = Tried(effort, model.id if model else UNKNOWN)
             if sealed.kind == "kept" or sealed.manifest is None:
                 assert tried is not None
                 return self._leave(work, sealed, tried)
-            facts, uid = {**sealed.facts(), "image": image_facts(original)}, None
+            facts, uid = {"lossy": None, **sealed.facts(), "image": image_facts(original)}, None
             if sealed.manifest.changed:
                 uid, tried = _uid_in(target), None
                 facts |= self._measured(instance, original, target, facts["image"], uid)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 UPLOADED = "web:"
-"""Before the name of whoever uploads, where others have their calling AE title (``upload.py``)."""
+"""Before the name of whoever uploads, in the source of an instance (``upload.py``)."""
 
 
 @dataclass(frozen=True)
