@@ -23,6 +23,7 @@ from dicomnn.flow.frames import Frames, Image
 from dicomnn.flow.measure import unit_of
 from dicomnn.flow.opening import Archive
 from dicomnn.flow.study import figure_path, study_report
+from dicomnn.report.promises import Group, groups
 from dicomnn.report.study import InstanceRow, StudyReport, statement
 
 PICTURES = ("original", "decoded", "difference")
@@ -57,6 +58,11 @@ def view(archive: Archive, study: str) -> dict[str, Any]:
 def report_of(archive: Archive, study: str, *, pictures: bool = False) -> StudyReport:
     """See `study_report`."""
     return study_report(archive, study, pictures=pictures)
+
+
+def promises(report: StudyReport) -> list[Group]:
+    """What was promised and reached, by groups of images."""
+    return groups(report)
 
 
 def _instance(row: InstanceRow) -> dict[str, Any]:
@@ -203,4 +209,4 @@ def kept_picture(frames: Frames, instance: Instance, frame: int, which: str) -> 
 
 
 __all__ = ["DicomnnError", "Frames", "Values", "describe", "exact_png", "frame_measures", "kept_picture",
-           "plane", "report_of", "values", "view"]
+           "plane", "promises", "report_of", "values", "view"]

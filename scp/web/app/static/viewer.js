@@ -1,8 +1,9 @@
 // The study's page: three linked panes, frames, window, zoom, lens, the plot, and what is known of an image.
-import { askJson, element, ratio, sentence, size } from "./common.js";
+import { ask, askJson, element, ratio, sentence, size } from "./common.js";
 import { Images } from "./images.js";
 import { Pane, View } from "./pane.js";
 import * as plot from "./plot.js";
+import { follow } from "./promise.js";
 import { paint, presets, toUnits } from "./windows.js";
 const changed = (exact) => exact === "bounded" || exact === "lossy";    // other pixels than the original's
 
@@ -50,8 +51,25 @@ async function again() {
     else state.at = Math.max(0, now);
   }
   measure();
-  if (state.data.pending) setTimeout(again, AGAIN);
-  else root.dataset.finished = "yes";
+  if (state.data.pending) { setTimeout(again, AGAIN); return; }
+  await promised();
+  root.dataset.finished = "yes";
+}
+
+// What was promised and reached is written by the node; when the last image is done it is asked for again.
+async function promised() {
+  const place = by("quality");
+  const found = new DOMParser().parseFromString(await (await ask(place.dataset.from)).text(), "text/html");
+  by("quality-groups").replaceChildren(...found.body.childNodes);
+  place.hidden = !by("quality-groups").childElementCount;
+}
+
+async function see(uid, frame) {
+  const number = state.data.series.findIndex((one) => one.instances.some((instance) => instance.uid === uid));
+  if (number >= 0 && number !== by("series").selectedIndex) { by("series").selectedIndex = number; state.shown = null; view.reset(); fill(); measure(); }
+  await go(Math.max(0, state.places.findIndex((place) => place.one.uid === uid && place.frame === frame)), false);
+  by("difference").focus({ preventScroll: true });
+  root.scrollIntoView({ block: "start" });
 }
 
 // ------------------------------------------------------------------ a frame
@@ -358,6 +376,8 @@ by("farther").addEventListener("click", () => zoom(0.8));
 by("magnify").addEventListener("click", lens);
 by("base").addEventListener("click", base);
 by("worst").addEventListener("click", worst);
+by("quality").addEventListener("click", (event) => { const asked = event.target.closest(".see-frame"); if (asked) see(asked.dataset.uid, Number(asked.dataset.frame)); });
+if (by("again")) follow(by("again"));
 by("plot").addEventListener("click", (event) => { const box = by("plot").getBoundingClientRect(); if (state.plot) go(state.plot.at((event.clientX - box.left) / box.width), false); });
 
 open().catch((error) => { by("viewer-trouble").textContent = `${sentence(error.message)} ${error.cure ?? ""}`; by("viewer-trouble").hidden = false; });
