@@ -59,6 +59,12 @@ class Row:
     guideline: str
     drg: float | None = None
 
+    def under(self, table: str) -> tuple[float, str]:
+        """Cap and guideline in that table."""
+        if table == DRG and self.drg is not None:
+            return self.drg, f"{_DRG}, adopted by this site"
+        return self.cap, self.guideline
+
 
 ROWS = {
     "ct-head": Row("CT of the head", 5.0, f"{_DRG}; {_RCR}"),
@@ -103,9 +109,7 @@ def cap_of(
         return _no(table, "lossy-no-cap", f"no guideline in the table speaks of {what}")
     if isinstance(row, str):
         return _no(table, "lossy-body-part", row)
-    ratio, guideline = row.cap, row.guideline
-    if table == DRG and row.drg is not None:
-        ratio, guideline = row.drg, f"{_DRG}, adopted by this site"
+    ratio, guideline = row.under(table)
     if figure == "ratio" and value > ratio:
         return Cap(
             ratio, row.region, guideline, table, "lossy-above-cap",

@@ -117,7 +117,7 @@ class Coder:
             tried: Tried | None = Tried(effort, model.id if model else UNKNOWN)
             if sealed.manifest.changed:
                 uid, tried = _uid_in(target), None
-                facts |= self._measured(instance, source, target, facts["image"], uid)
+                facts |= self._measured(instance, sealed, source, target, facts["image"], uid)
             self._keep_model(sealed.manifest.model_id)
             name = incoming.commit()
             swapped = self.archive.index.coded(
@@ -206,7 +206,7 @@ class Coder:
             facts, uid = {"lossy": None, **sealed.facts(), "image": image_facts(original)}, None
             if sealed.manifest.changed:
                 uid, tried = _uid_in(target), None
-                facts |= self._measured(instance, original, target, facts["image"], uid)
+                facts |= self._measured(instance, sealed, original, target, facts["image"], uid)
             self._keep_model(sealed.manifest.model_id)
             name = incoming.commit()
             swapped = self.archive.index.coded(
@@ -239,11 +239,12 @@ class Coder:
                 log.warning("no-model", reason=error.sentence())
             return None
 
-    def _measured(self, instance: Instance, source: Path, target: Path, image: dict[str, Any],
-                  uid: str) -> dict[str, Any]:
+    def _measured(self, instance: Instance, sealed: Sealed, source: Path, target: Path,
+                  image: dict[str, Any], uid: str) -> dict[str, Any]:
         """The errors of a lossy object, while the original is still there to compare with."""
+        worst = sealed.lossy.worst_frame if sealed.lossy is not None else None
         found = measured(source, target, self.archive.model, image, series=instance.series_instance_uid,
-                         uid=uid)
+                         uid=uid, promised_worst=worst)
         keep_figures(self.archive, instance, found.pop("figures"))
         return found
 

@@ -89,8 +89,7 @@ def compress_again(archive: Archive, study: str, *, profile: str, effort: str, b
                          for instance in list(archive.index.instances(study=study, state=State.KEPT,
                                                                       reason=reason)))
         return Asked(asked, total - asked)
-    Profile.parse(profile)
-    return _ask_as(archive, study, profile, effort, total, by)
+    return _ask_as(archive, study, str(Profile.parse(profile)), effort, total, by)
 
 
 def decompress(archive: Archive, study: str, *, by: str) -> Asked:

@@ -57,7 +57,7 @@ class Desk:
 
     def begin(self, who: str, address: str, profile: str, person: Person) -> Upload:
         """An upload, to which files are then given. Raises UsageError for a profile that is none."""
-        Profile.parse(profile)
+        profile = str(Profile.parse(profile))
         now = time.time()
         facts = {"person": asdict(person), "study": _uid(), "series": _uid()}
         upload = Upload(secrets.token_urlsafe(12), who, address, profile, now, now, facts=facts)

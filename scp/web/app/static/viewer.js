@@ -1,8 +1,9 @@
 // The study's page: three linked panes, frames, window, zoom, lens, the plot, and what is known of an image.
-import { askJson, element, ratio, sentence, size } from "./common.js";
+import { ask, askJson, element, ratio, sentence, size } from "./common.js";
 import { Images } from "./images.js";
 import { Pane, View } from "./pane.js";
 import * as plot from "./plot.js";
+import { follow } from "./promise.js";
 import { paint, presets, toUnits } from "./windows.js";
 const changed = (exact) => exact === "bounded" || exact === "lossy";    // other pixels than the original's
 
@@ -50,8 +51,25 @@ async function again() {
     else state.at = Math.max(0, now);
   }
   measure();
-  if (state.data.pending) setTimeout(again, AGAIN);
-  else root.dataset.finished = "yes";
+  if (state.data.pending) { setTimeout(again, AGAIN); return; }
+  await promised();
+  root.dataset.finished = "yes";
+}
+
+// What was promised and reached is written by the node; when the last image is done it is asked for again.
+async function promised() {
+  const place = by("quality");
+  const found = new DOMParser().parseFromString(await (await ask(place.dataset.from)).text(), "text/html");
+  by("quality-groups").replaceChildren(...found.body.childNodes);
+  place.hidden = !by("quality-groups").childElementCount;
+}
+
+async function see(uid, frame) {
+  const number = state.data.series.findIndex((one) => one.instances.some((instance) => instance.uid === uid));
+  if (number >= 0 && number !== by("series").selectedIndex) { by("series").selectedIndex = number; state.shown = null; view.reset(); fill(); measure(); }
+  await go(Math.max(0, state.places.findIndex((place) => place.one.uid === uid && place.frame === frame)), false);
+  by("difference").focus({ preventScroll: true });
+  root.scrollIntoView({ block: "start" });
 }
 
 // ------------------------------------------------------------------ a frame
@@ -112,18 +130,19 @@ async function draw(turn = state.turn) {
   const { rows, columns } = found, compressed = one.state === "coded", lossy = changed(one.exact);
   by("panes").classList.toggle("one", !compressed);
   for (const name of ["decoded", "difference"]) by(name).closest("figure").hidden = !compressed;
+  const came = image.loss && !lossy ? "Compressed with loss before it came. " : "";
   root.dataset.exact = compressed ? one.exact : one.state;
   if (!compressed) {
-    title("original", "Original", one.state === "kept" ? `Stored as received, byte for byte. ${one.reason_text}` : "Stored as received; waiting to be compressed.");
-    panes.original.show(sheet, rows, columns);
+    title("original", "Original", one.state === "kept" ? `${came}Stored as received, byte for byte. ${one.reason_text}` : `${came}Stored as received; waiting to be compressed.`);
+    panes.original.show(sheet, rows, columns, "", image.loss);
     return;
   }
-  panes.decoded.show(sheet, rows, columns);
+  panes.decoded.show(sheet, rows, columns, "", image.loss || (lossy ? "lossy" : ""));
   if (!lossy) {
-    title("original", "Original", "Same values as the reconstruction, proven by SHA-256. Its file was released: both are drawn from one decoding.");
+    title("original", "Original", `${came}Same values as the reconstruction, proven by SHA-256. Its file was released: both are drawn from one decoding.`);
     title("decoded", "Reconstruction", `Decoded just now from the compressed object (${size(one.after)}).`);
     title("difference", "Difference", "No value differs: digests were compared before the original went.");
-    panes.original.show(sheet, rows, columns);
+    panes.original.show(sheet, rows, columns, "", image.loss);
     panes.difference.show(null, rows, columns, "No value differs");
     return;
   }
@@ -235,6 +254,7 @@ function facts() {
   link(changed(one.exact) ? "DICOM, lossy" : one.state === "coded" ? "Restored DICOM" : "DICOM as received", `${at}/restored.dcm`, "get-restored");
   if (one.state === "coded") link("Stored form", `${at}/stored.dcm`, "get-stored");
   if (one.picture) link("Frame as PNG, full depth", `${at}/frames/${frame}.png`, "get-png");
+  if (one.picture) link("Compare with the seed's codec", `${at}/seed/${frame}`, "see-seed");
 }
 
 async function codes() {
@@ -332,10 +352,12 @@ function base() {
   codes();
 }
 
+function worst() { if (state.worst >= 0) go(state.worst, false); }     // not known before the measures came
+
 function keys(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=range]), select, textarea, summary")) return;
   const step = { ArrowDown: 1, ArrowRight: 1, PageDown: 10, ArrowUp: -1, ArrowLeft: -1, PageUp: -10 }[event.key];
-  const acts = { w: () => go(state.worst, false), m: lens, b: base, "+": () => zoom(1.25), "-": () => zoom(0.8), "0": () => { view.reset(); view.changed(); },
+  const acts = { w: worst, m: lens, b: base, "+": () => zoom(1.25), "-": () => zoom(0.8), "0": () => { view.reset(); view.changed(); },
     Home: () => go(0, false), End: () => go(state.places.length - 1, false) };
   if (event.target.type === "range" && (step || event.key === "Home" || event.key === "End")) return;
   if (step && event.target.closest("canvas, body")) { if (event.target.tagName !== "CANVAS" && event.target !== document.body) return; event.preventDefault(); go(state.at + step, false); } else if (acts[event.key]) { if (["Home", "End"].includes(event.key) && event.target.tagName !== "CANVAS") return; event.preventDefault(); acts[event.key](); }
@@ -353,7 +375,9 @@ by("closer").addEventListener("click", () => zoom(1.25));
 by("farther").addEventListener("click", () => zoom(0.8));
 by("magnify").addEventListener("click", lens);
 by("base").addEventListener("click", base);
-by("worst").addEventListener("click", () => go(state.worst, false));
+by("worst").addEventListener("click", worst);
+by("quality").addEventListener("click", (event) => { const asked = event.target.closest(".see-frame"); if (asked) see(asked.dataset.uid, Number(asked.dataset.frame)); });
+if (by("again")) follow(by("again"));
 by("plot").addEventListener("click", (event) => { const box = by("plot").getBoundingClientRect(); if (state.plot) go(state.plot.at((event.clientX - box.left) / box.width), false); });
 
 open().catch((error) => { by("viewer-trouble").textContent = `${sentence(error.message)} ${error.cure ?? ""}`; by("viewer-trouble").hidden = false; });
