@@ -1,4 +1,4 @@
-"""What a report says of lossy profiles: nothing lost on the way to JSON, nothing claimed that nobody knows."""
+"""What a report says of lossy profiles: nothing is lost on the way to JSON, nothing unknown is claimed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ REFUSED: dict[str, Any] = {
 def row(number: int, lossy: dict[str, Any], exact: str) -> InstanceRow:
     return InstanceRow.from_facts({
         "sop_instance_uid": f"1.2.{number}", "series_instance_uid": "1", "state": "coded",
-        "bytes_before": 900, "bytes_after": 100, "rows": 8, "columns": 8, "frames": 4, "exact": exact, "lossy": lossy,
-        "instance_number": number,
+        "bytes_before": 900, "bytes_after": 100, "rows": 8, "columns": 8, "frames": 4, "exact": exact,
+        "lossy": lossy, "instance_number": number,
     })  # fmt: skip
 
 
