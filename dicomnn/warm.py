@@ -1,7 +1,7 @@
 """`python -m dicomnn.warm`: compile every kernel of the coding loops into numba's cache.
 
-A tile is coded and decoded once with the newest model, a frame with the newest lossy one, so that workers and tests that start later load
-machine code instead of compiling it, each for itself, for half a minute.
+A tile is coded and decoded once with the newest model, a frame with the newest lossy one, so that workers and
+tests that start later load machine code instead of compiling it, each for itself, for half a minute.
 """
 
 from __future__ import annotations

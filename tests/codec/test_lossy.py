@@ -235,3 +235,19 @@ def test_a_cut_model_is_refused(model_bytes: bytes) -> None:
     for data in (model_bytes[:7], model_bytes[:100], model_bytes[:-9], b"x" + model_bytes[1:]):
         with pytest.raises(ModelCorrupt):
             LossyModel(data)
+
+
+@pytest.mark.parametrize("top", [4095, 16383, 65535])
+@pytest.mark.parametrize("promise", ["ratio=1.01", "psnr=90", "psnr=110"])
+def test_planes_over_the_whole_range_are_searched_down_to_a_step_that_holds_them(
+    top: int, promise: str, model: LossyModel
+) -> None:
+    y, x = np.mgrid[:64, :64]
+    plane = np.where((x // 16 + y // 16) % 2, top, 0) - np.random.default_rng(1).integers(0, 2, x.shape)
+    plane = np.clip(plane, 0, top).astype(np.uint16)
+    asked = Promise.parse(promise)
+    kept = keep(asked, plane, model, Scale(float(top)))
+    if kept is None:
+        assert promise == "psnr=110" and top > 4095
+    else:
+        assert kept.reached >= asked.value and psnr(plane, kept.plane, float(top)) > 60

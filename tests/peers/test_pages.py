@@ -92,6 +92,25 @@ def _is_ct(path: Path) -> bool:
         return False
 
 
+def sign_out(page: Page) -> None:
+    page.get_by_role("button", name="Sign out").click()
+
+
+def marked_pixels(page: Page, pane: str) -> int:
+    """Pixels of the mark's yellow in the lower right corner of a pane, which has no colours of its own."""
+    counted = page.locator(f"#{pane}").evaluate(
+        """async canvas => {
+            for (const _ of [1, 2]) await new Promise(requestAnimationFrame);
+            const pen = canvas.getContext("2d"), wide = 90, high = 26;
+            const pixels = pen.getImageData(canvas.width - wide, canvas.height - high, wide, high).data;
+            let count = 0;
+            for (let at = 0; at < pixels.length; at += 4) count += pixels[at] - pixels[at + 2] > 40 ? 1 : 0;
+            return count;
+        }"""
+    )
+    return int(counted)
+
+
 def uid_of(path: Path, keyword: str = "StudyInstanceUID") -> str:
     return str(pydicom.dcmread(path, stop_before_pixels=True)[keyword].value)
 
@@ -248,8 +267,52 @@ def test_a_lossy_study_is_called_lossy_and_shows_what_is_left_of_its_original(
     expect(page.locator("#decoded-title")).to_have_text("Reconstruction, lossy")
     page.locator("#worst").click()
     expect(page.locator("#difference-words")).to_contain_text("Amplified")
+    said = page.locator("#decoded").get_attribute("data-mark") or ""
+    assert said.startswith("lossy ") and said.endswith(":1")
+    expect(page.get_by_role("img", name=f"Reconstruction, {said}", exact=True)).to_be_visible()
+    assert marked_pixels(page, "decoded") > 30 and marked_pixels(page, "original") == 0
+    page.locator("#closer").click(click_count=4)
+    assert marked_pixels(page, "decoded") > 30, "the mark stays, however one zooms"
     page.goto(f"{address_of(pages_node)}/studies?q=DEMO-0007")
     expect(page.locator(".tag.lossy")).to_have_count(1)
+
+
+def test_what_came_lossy_is_marked_too(page: Page, pages_node: RunningNode, tmp_path: Path) -> None:
+    photo = tmp_path / "scan.jpg"
+    photo.write_bytes(imagecodecs.jpeg8_encode((RAMP >> 8).astype(np.uint8), level=80))
+    sign_in(page, pages_node, "carl")
+    upload(page, pages_node, [photo], patient_name="Roe^Kim", patient_id="P-91")
+    page.locator("#studies-made a").click()
+    page.locator("#viewer[data-shown]").wait_for(timeout=PATIENCE)
+    expect(page.locator("#original-words")).to_contain_text("Compressed with loss before it came")
+    assert marked_pixels(page, "original") > 30
+
+
+def test_the_seeds_codec_is_shown_to_compare_with(
+    page: Page, pages_node: RunningNode, sample_data: Path
+) -> None:
+    files = sorted((sample_data / "ct_head").glob("*.dcm"))[:1]
+    sign_in(page, pages_node, "carl")
+    upload(page, pages_node, files)
+    sign_out(page)
+    sign_in(page, pages_node, "vera")
+    open_study(page, pages_node, uid_of(files[0]))
+    page.locator("#see-seed").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(
+        "The seed's codec, to compare with", timeout=PATIENCE
+    )
+    expect(page.locator(".warn")).to_contain_text("For comparison only")
+    for name in ("original", "latent", "decompressed", "ours"):
+        assert page.locator(f"#seed-{name}").evaluate("picture => picture.naturalWidth") > 0, name
+    page.get_by_label("Resized to").focus()
+    page.keyboard.type("128")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#seed-original")).to_have_attribute("width", "128")
+    expect(page.locator("#seed-figures tbody tr").first).to_contain_text("dB")
+    page.get_by_role("link", name="Back to the study").click()
+    page.locator("#viewer[data-shown]").wait_for(timeout=PATIENCE)
 
 
 def test_axe_finds_nothing_serious_on_any_page(
@@ -279,6 +342,9 @@ def test_axe_finds_nothing_serious_on_any_page(
     expect(page.locator("#codes-words")).not_to_be_empty()
     page.locator("summary").click()
     judge("study")
+    page.locator("#see-seed").click()
+    expect(page.locator("#seed-figures")).to_be_visible(timeout=PATIENCE)
+    judge("seed's codec")
     for name in (
         "studies",
         "studies?q=nothing-like-this",

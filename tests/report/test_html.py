@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from dicomnn.report.figures import FrameSample, draw
-from dicomnn.report.html import number, person, render, size
+from dicomnn.report.html import render
 from dicomnn.report.quality import Window, identical, within
+from dicomnn.report.reading import number, person, size
 from dicomnn.report.study import Completeness, Conflict, InstanceRow, StudyReport, build
 
 HOSTILE = '"><script>alert(1)</script><img src=http://evil.example/x>\x00\u202e'
