@@ -9,7 +9,7 @@ import click
 
 from dicomnn.cli.train import image_order, run_options, told
 
-FINE_TUNING_RATE = 1e-3
+FINE_TUNING_RATE = 5e-3
 
 
 @click.command("train-lossy")
@@ -18,7 +18,7 @@ FINE_TUNING_RATE = 1e-3
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
     default=None,
-    help="Highest learning rate.  [default: 0.005, with --from 0.001]",
+    help="Highest learning rate.  [default: 0.04, with --from 0.005]",
 )
 @click.option(
     "--pool", type=click.IntRange(1), default=600, show_default=True, help="Frames in memory (1 MB each)."

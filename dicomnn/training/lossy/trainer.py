@@ -40,7 +40,7 @@ class Recipe:
     """
 
     seed: int = 1
-    rate: float = 5e-3
+    rate: float = 4e-2
     frames: int = 24
     places: int = 192
     pool: int = 600
