@@ -101,7 +101,7 @@ def cap_of(
         return _no(table, "lossy-forbidden", f"{why}; {MEASUREMENTS}")
     part = re.sub(r"[^A-Z]", "", (attributes.body_part_examined or "").upper())
     modality = attributes.modality or ""
-    if "BREAST" in part or "MAMMA" in part:
+    if modality in ("CR", "DX", "XA", "RF") and ("BREAST" in part or "MAMMA" in part):
         return _no(table, "lossy-forbidden", f"an image of the breast: {MQSA}")
     row = _row(modality, part, table)
     if row is None:

@@ -75,6 +75,7 @@ def _instance(row: InstanceRow) -> dict[str, Any]:
         "seconds": row.seconds, "quality": quality, "digest": row.dataset_digest, "tiles": dict(row.tiles),
         "model": row.model_id, "class": row.sop_class_name, "bits_stored": row.bits_stored,
         "picture": bool(row.rows and row.columns), "note": row.note,
+        "lossy": None if row.lossy is None else row.lossy.to_json(),
     }
 
 

@@ -53,7 +53,7 @@ def test_a_rule_above_the_cap_is_refused_and_one_at_the_cap_is_not() -> None:
         (about("CR"), "lossy-body-part", "21 CFR 900.12"),
         (about("DX", ""), "lossy-body-part", "21 CFR 900.12"),
         (about("CR", "BREAST"), "lossy-forbidden", "21 CFR 900.12"),
-        (about("US", "LEFT BREAST"), "lossy-forbidden", "21 CFR 900.12"),
+        (about("DX", "LEFT BREAST"), "lossy-forbidden", "21 CFR 900.12"),
         (about("OT", "CHEST"), "lossy-no-cap", "OT"),
         (about("XC"), "lossy-no-cap", "no guideline"),
         (about("CT", "PELVIS", study_description="RT Planning CT"), "lossy-forbidden", "RCR 2008"),
