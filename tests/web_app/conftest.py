@@ -113,8 +113,9 @@ class Visitor:
 def small(sample_data: Path, name: str, **changes: Any) -> tuple[str, bytes]:
     """A part of a made image, large enough to be compressed and quick to be."""
     dataset = pydicom.dcmread(sorted((sample_data / name).glob("*.dcm"))[0])
-    pixels = dataset.pixel_array[96:224, 96:224]
-    dataset.Rows, dataset.Columns, dataset.PixelData = *pixels.shape, pixels.tobytes()
+    across = slice(dataset.Columns // 4, dataset.Columns // 4 + 96)
+    pixels = dataset.pixel_array[..., across, across]
+    dataset.Rows, dataset.Columns, dataset.PixelData = *pixels.shape[-2:], pixels.tobytes()
     for keyword, value in changes.items():
         setattr(dataset, keyword, value)
     target = io.BytesIO()

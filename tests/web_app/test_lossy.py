@@ -89,6 +89,20 @@ def test_a_promised_figure_is_chosen_kept_and_told_on_the_studys_page(
     assert visitor.get(f"/uploads/{upload}.json").json["remarks"] == []  # type: ignore[index]
 
 
+def test_of_many_frames_the_one_that_is_worst_by_the_promised_figure_keeps_its_pictures(
+    site: Site, visitor: Visitor, sample_data: Path
+) -> None:
+    _, study = upload_promised(visitor, small(sample_data, "mr_multiframe"), "ratio", "3")
+    site.code_all()
+    (one,) = site.archive.index.instances(study=study)
+    worst = one.facts["lossy"]["worst_frame"]
+    assert worst not in (one.facts["quality"]["worst_frame"], 3), "it tells nothing else: take another image"
+    at = f"/studies/{study}/instances/{one.sop_instance_uid}"
+    for frame in (worst, one.facts["quality"]["worst_frame"], 3):
+        assert visitor.get(f"{at}/kept/{frame}/difference.png").data.startswith(b"\x89PNG")
+    assert f'data-frame="{worst}"' in visitor.get(f"/studies/{study}").text
+
+
 def test_a_refused_promise_names_the_guideline_where_the_person_looks(
     site: Site, visitor: Visitor, sample_data: Path
 ) -> None:
