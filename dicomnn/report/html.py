@@ -219,7 +219,9 @@ def _instance(row: InstanceRow) -> str:
 
 def _pictures(report: StudyReport) -> str:
     names = {series.series_instance_uid: _series_name(series) for series in report.series}
-    drawn = "".join(_figure(figure, names.get(figure.series_instance_uid, "")) for figure in report.figures)
+    marks = {row.sop_instance_uid: _mark(row) for series in report.series for row in series.instances}
+    drawn = "".join(_figure(figure, names.get(figure.series_instance_uid, ""),
+                            marks.get(figure.sop_instance_uid, "")) for figure in report.figures)
     return f"<h2>Pictures</h2>{drawn}" if drawn else ""
 
 
@@ -229,10 +231,19 @@ _ROLES = {"only": "the only image of the series", "worst": "the frame that came 
           "middle": "the frame in the middle of the series"}
 
 
-def _figure(figure: Figure, series: str) -> str:
-    def picture(label: str, data: bytes, alt: str) -> str:
+def _mark(row: InstanceRow) -> str:
+    """'lossy 8.1:1', laid over what comes back; '' of what is exact."""
+    if row.exact not in ("bounded", "lossy"):
+        return ""
+    return "lossy" if row.loss_ratio is None else f"lossy {row.loss_ratio:.1f}".removesuffix(".0") + ":1"
+
+
+def _figure(figure: Figure, series: str, lossy: str) -> str:
+    def picture(label: str, data: bytes, alt: str, mark: str = "") -> str:
         encoded = b64encode(data).decode("ascii")
-        return (f'<div><span>{label}</span><img alt="{alt}" src="data:image/png;base64,{encoded}"></div>')
+        over = f'<b class="mark">{mark}</b>' if mark else ""
+        return (f'<div><span>{label}</span><div class="marked"><img alt="{alt}" '
+                f'src="data:image/png;base64,{encoded}">{over}</div></div>')
 
     heading = ", ".join(part for part in (series, figure.title) if part)
     shrunk = (f" Pictures are shown at 1/{figure.shrink} of the size; in the third, each point shows the "
@@ -260,7 +271,7 @@ def _figure(figure: Figure, series: str) -> str:
             f'{_ROLES.get(figure.role, escape(figure.role))}'
             f', frame {figure.frame}, {figure.columns} × {figure.rows} pixels</small>'
             f'<div class="pictures">{picture("Original", figure.original_png, "original")}'
-            f'{picture("As it comes back", figure.decoded_png, "reconstruction")}'
+            f'{picture("As it comes back", figure.decoded_png, "reconstruction", lossy)}'
             f'{picture(amplified, figure.difference_png, "difference")}'
             f'<div><span>How many pixels have which error</span>{histogram(figure.histogram)}</div></div>'
             f'<figcaption class="soft">{text}</figcaption></figure>')

@@ -102,8 +102,11 @@ def sentences(totals: Mapping[str, Any]) -> list[str]:
     if totals.get("kept"):
         ratio = totals.get("highest_ratio")
         most = f", no frame above {ratio:.1f}:1 of the bits stored" if ratio else ""
-        said.append(f"Lossy: {totals['kept']} of the images keep a promised figure on every frame{most}; "
-                    "each has a UID of its own and is marked as lossy. Values have changed.")
+        one = totals["kept"] == 1
+        keep = "image keeps" if one else "images keep"
+        said.append(f"Lossy: {totals['kept']} {keep} a promised figure on every frame{most}; "
+                    f"{'it' if one else 'each'} has a UID of its own and is marked as lossy. "
+                    "Values have changed.")
     if totals.get("escalated"):
         said.append(f"For {totals['escalated']} a lossy profile could not keep its promise or gained "
                     "nothing; a milder one was applied.")

@@ -18,7 +18,9 @@ _TITLES = {
     ESCALATED: "Promise not applied; a milder profile was",
     REFUSED: "Refused; coded without loss",
 }
-_WORSE_THAN_ALL = 2.0   # of an image without an SSIM
+_UNKNOWN = 2.0          # for the SSIM of an image that has none: others are worse
+_AT_THE_CAP = 0.97      # share of it from which it is what stopped the search
+_ALL_LEFT = 99.5        # per cent
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def _group(rows: list[InstanceRow]) -> Group:
     lines: list[tuple[str, str]] = []
     if first.outcome != KEPT:
         lines.append(("Why", _sentence(first.reason_text or first.reason)))
+    if first.outcome == ESCALATED:
         lines.append(("Applied", _applied(first.applied)))
     if not lossless:
         lines += _reached(rows, losses)
@@ -112,10 +115,10 @@ def _reached(rows: list[InstanceRow], losses: list[Loss]) -> list[tuple[str, str
     means = [loss.reached_mean for loss in known if loss.reached_mean is not None]
     place = _worst(rows, lambda row: _reached_worst(row.lossy))
     text = lowest.figure(lowest.reached_worst)
-    if place is not None and place.title:
-        text += f" in {place.title}, the worst"
-    if means:
-        text += f"; {lowest.figure(sum(means) / len(means))} on average"
+    if sum(row.frames or 1 for row in rows) > 1:
+        text += f" in the worst frame ({place.title})" if place.title else " in the worst frame"
+        if means:
+            text += f", {lowest.figure(sum(means) / len(means))} on average"
     return [("Reached", text), ("Seen through", _windows(known)), ("Measured", _measured(rows))]
 
 
@@ -123,7 +126,7 @@ def _windows(losses: list[Loss]) -> str:
     if losses[0].kind == "ratio":
         return ""
     if losses[0].kind == "psnr":
-        return "no window: all stored values, MAX = 2^BitsStored - 1"
+        return "no window: over all stored values, MAX = 2^BitsStored - 1"
     windows = sorted({loss.window() for loss in losses if loss.window()})
     if len(windows) > 1:
         return f"{len(windows)} windows, each image its own; the first: {windows[0]}"
@@ -151,8 +154,12 @@ def _cap(losses: list[Loss]) -> str:
     first = losses[0]
     if first.cap is None:
         return "" if first.guideline in first.reason_text else _sentence(first.guideline)
-    highest = [loss.highest_ratio for loss in losses if loss.highest_ratio is not None]
-    reached = f"; no frame is above {max(highest):.2f} : 1" if highest and first.applied != "lossless" else ""
+    highest = max((loss.highest_ratio for loss in losses if loss.highest_ratio is not None), default=None)
+    reached = ""
+    if highest is not None and first.applied != "lossless":
+        reached = f"; no frame is above {highest:.2f} : 1"
+        if first.outcome == KEPT and first.kind != "ratio" and highest > _AT_THE_CAP * first.cap:
+            reached += ", so this limit, not the promise, decided how much was lost"
     region = f" for {first.region}" if first.region else ""
     guideline = f". Guideline: {first.guideline}" if first.guideline else ""
     return f"{number(first.cap)} : 1 by stored bits{region}{reached}{guideline}"
@@ -183,11 +190,12 @@ def _noise(losses: list[Loss]) -> str:
              if loss.noise_before and loss.noise_after is not None]
     if not known:
         return ""
-    lowest = min(known, key=lambda pair: (pair[1] or 0.0) / (pair[0] or 1.0))
     shares = [100 * (after or 0.0) / (before or 1.0) for before, after in known]
-    others = f"; {min(shares):.0f} to {max(shares):.0f} % over all images" if len(known) > 1 else ""
-    return (f"{number(lowest[0])} before, {number(lowest[1])} after ({min(shares):.0f} % left){others}. "
-            "What is missing is fine texture")
+    before, after = known[shares.index(min(shares))]
+    text = f"{number(before, 1)} before, {number(after, 1)} after: {number(min(shares), 1)} % left"
+    if len(known) > 1:
+        text += f" in the image that lost most, {number(sum(shares) / len(shares), 1)} % on average"
+    return text if min(shares) > _ALL_LEFT else f"{text}. What is missing is fine texture"
 
 
 def _bytes_ratio(rows: list[InstanceRow]) -> str:
@@ -208,7 +216,7 @@ def _reached_worst(loss: Loss | None) -> float:
 
 def _likeness(row: InstanceRow) -> float:
     quality = row.quality
-    return _WORSE_THAN_ALL if quality is None or quality.ssim is None else quality.ssim
+    return _UNKNOWN if quality is None or quality.ssim is None else quality.ssim
 
 
 def _worst(rows: Iterable[InstanceRow], measure: Callable[[InstanceRow], float]) -> Worst:

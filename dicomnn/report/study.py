@@ -97,6 +97,15 @@ class InstanceRow:
         """Of the payload, container included."""
         return 8 * self.payload_bytes / self.pixels if self.payload_bytes and self.pixels else None
 
+    @property
+    def loss_ratio(self) -> float | None:
+        """What the data set states as Lossy Image Compression Ratio; None of what is exact or not known."""
+        if self.exact == "lossy" and self.lossy is not None:
+            return self.lossy.ratio_bits_stored
+        if self.exact == "bounded" and self.payload_bytes and self.bits_allocated:
+            return self.pixels * self.bits_allocated / 8 / self.payload_bytes
+        return None
+
     def to_json(self) -> dict[str, Any]:
         data = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         data["tiles"] = dict(self.tiles)

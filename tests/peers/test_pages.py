@@ -29,6 +29,7 @@ from tests.web_app.browsing import (  # noqa: E402
     sign_in,
     upload,
 )
+from tests.web_app.conftest import small  # noqa: E402
 
 pytestmark = [
     pytest.mark.peers,
@@ -277,6 +278,59 @@ def test_a_lossy_study_is_called_lossy_and_shows_what_is_left_of_its_original(
     expect(page.locator(".tag.lossy")).to_have_count(1)
 
 
+def test_a_promise_is_chosen_with_a_warning_and_told_with_its_worst_frame(
+    page: Page, pages_node: RunningNode, sample_data: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "small.dcm"
+    path.write_bytes(small(sample_data, "ct_head", StudyInstanceUID="2.25.4711", SOPInstanceUID="2.25.4712",
+                           SeriesInstanceUID="2.25.4713", PatientID="P-4711")[1])
+    sign_in(page, pages_node, "carl")
+    page.goto(f"{address_of(pages_node)}/upload")
+    expect(page.locator("#lossy-note")).to_be_hidden()
+    expect(page.get_by_label("What is promised")).to_be_hidden()
+    page.get_by_label("Lossy, with a promised figure").check()
+    expect(page.locator("#lossy-note")).to_contain_text("fine texture may go, and the original goes for good")
+    expect(page.get_by_label("At least")).to_have_value("5")
+    page.get_by_label("What is promised").select_option("ssim")
+    expect(page.get_by_label("At least")).to_have_value("0.98")
+    page.get_by_text("How far guidelines go").click()
+    expect(page.locator(".caps")).to_contain_text("CT of the head 5 : 1 at most")
+    assert judged(page) == []
+
+    upload(page, pages_node, [path], profile="lossy:ratio=4")
+    open_study(page, pages_node, "2.25.4711")
+    panel = page.locator("#quality")
+    expect(panel).to_contain_text("1 image: ratio at least 4:1")
+    expect(panel).to_contain_text("Promise kept on every frame")
+    assert marked_pixels(page, "decoded") > 30
+    page.get_by_role("button", name="Show the worst frame and its difference").click()
+    expect(page.locator("#difference")).to_be_focused()
+    expect(page.locator("#difference-words")).to_contain_text("Amplified")
+    page.locator('#again select[name="profile"]').select_option("lossy")
+    expect(page.locator("#again .promise-choice")).to_be_visible()
+    expect(page.locator("#lossy-note")).to_be_visible()
+    assert judged(page) == []
+
+
+def test_a_refused_promise_says_why_where_it_was_asked_for_and_the_panel_comes_by_itself(
+    page: Page, pages_node: RunningNode, sample_data: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "small.dcm"
+    path.write_bytes(small(sample_data, "ct_head", StudyInstanceUID="2.25.4721", SOPInstanceUID="2.25.4722",
+                           SeriesInstanceUID="2.25.4723", PatientID="P-4721")[1])
+    sign_in(page, pages_node, "carl")
+    upload(page, pages_node, [path], profile="lossy:ratio=12")
+    expect(page.locator("#message-list")).to_contain_text("ratio at least 12:1 was refused")
+    expect(page.locator("#message-list")).to_contain_text("Royal College of Radiologists")
+    open_study(page, pages_node, "2.25.4721")
+    expect(page.locator("#quality")).to_contain_text("Refused; coded without loss")
+    page.locator('#again select[name="profile"]').select_option("bounded:2")
+    expect(page.locator("#again .promise-choice")).to_be_hidden()
+    page.get_by_role("button", name="Compress again").click()
+    bounded = "no stored value changes by more than 2"
+    expect(page.locator("#quality")).to_contain_text(bounded, timeout=PATIENCE)
+
+
 def test_what_came_lossy_is_marked_too(page: Page, pages_node: RunningNode, tmp_path: Path) -> None:
     photo = tmp_path / "scan.jpg"
     photo.write_bytes(imagecodecs.jpeg8_encode((RAMP >> 8).astype(np.uint8), level=80))
@@ -315,6 +369,16 @@ def test_the_seeds_codec_is_shown_to_compare_with(
     page.locator("#viewer[data-shown]").wait_for(timeout=PATIENCE)
 
 
+def judged(page: Page) -> list[str]:
+    """What axe-core finds serious or critical on the page as it is now."""
+    result = Axe().run(page).response
+    return [
+        f"{entry['id']}: {[node['target'] for node in entry['nodes']][:3]}"
+        for entry in result["violations"]
+        if entry["impact"] in SERIOUS
+    ]
+
+
 def test_axe_finds_nothing_serious_on_any_page(
     page: Page, pages_node: RunningNode, sample_data: Path
 ) -> None:
@@ -322,12 +386,7 @@ def test_axe_finds_nothing_serious_on_any_page(
     found = {}
 
     def judge(name: str) -> None:
-        result = Axe().run(page).response
-        found[name] = [
-            f"{entry['id']}: {[node['target'] for node in entry['nodes']][:3]}"
-            for entry in result["violations"]
-            if entry["impact"] in SERIOUS
-        ]
+        found[name] = judged(page)
 
     page.goto(f"{home}/sign-in")
     judge("sign-in")
@@ -340,7 +399,7 @@ def test_axe_finds_nothing_serious_on_any_page(
     open_study(page, pages_node, uid_of(series[0]))
     page.keyboard.press("b")
     expect(page.locator("#codes-words")).not_to_be_empty()
-    page.locator("summary").click()
+    page.get_by_text("Who did what").click()
     judge("study")
     page.locator("#see-seed").click()
     expect(page.locator("#seed-figures")).to_be_visible(timeout=PATIENCE)

@@ -162,6 +162,17 @@ def test_a_bounded_page_never_says_that_images_come_back_exactly() -> None:
     assert "amplified 127.5 times" in page
 
 
+def test_the_picture_of_what_comes_back_with_loss_is_marked_with_the_ratio_of_its_data_set() -> None:
+    lossy = {"promise": "ratio=8", "kind": "ratio", "value": 8.0, "outcome": "kept",
+             "applied": "lossy:ratio=8", "ratio_bits_stored": 8.13}  # fmt: skip
+    other = np.arange(256).reshape(16, 16) + 2
+    bounded = render(make(decoded=other, exact="bounded", bits_allocated=16))
+    promised = render(make(decoded=other, exact="lossy", lossy=lossy))
+    assert bounded.count('<b class="mark">lossy 5.1:1</b>') == promised.count(">lossy 8.1:1</b>") == 1
+    assert 'alt="reconstruction"' in promised.split(">lossy 8.1:1</b>")[0].rsplit("<img", 1)[1]
+    assert 'class="mark"' not in render(make())
+
+
 def test_pixels_only_exactness_is_not_sold_as_bit_for_bit() -> None:
     page = render(make(exact="pixels"))
     assert "pixel for pixel" in page and "bit for bit" not in page

@@ -45,7 +45,7 @@ def test_the_study_counts_what_was_kept_and_refused_and_says_so() -> None:
                    completeness=Completeness(True), created_at="", library_version="0")  # fmt: skip
     assert report.totals.lossy == {"asked": 2, "kept": 1, "escalated": 0, "refused": 1, "highest_ratio": 4.9}
     said = statement(report.totals)
-    assert "keep a promised figure" in said and "4.9:1" in said and "refused" in said
+    assert "1 image keeps a promised figure" in said and "4.9:1" in said and "refused" in said
     assert "within the bound" not in said
     page = render(report)
     for words in ("PSNR at least 50 dB", "50.20 dB, frame 3 (51.00 dB)", "1250 bytes, 1.25 times ours",

@@ -15,8 +15,8 @@ import pytest
 from dicomnn.dicom.mark import lettered, marked
 from dicomnn.report.reading import grouped
 from dicomnn.seed.codec import triple as seed
-from tests.web_app.conftest import Site, Visitor
-from tests.web_app.test_studies import files, study_of
+from tests.web_app.conftest import Site, Visitor, small
+from tests.web_app.test_studies import study_of
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_looking_changes_nothing_in_the_archive_and_is_on_record(
 def test_an_image_that_is_lossy_already_is_marked_here_too(
     site: Site, visitor: Visitor, sample_data: Path
 ) -> None:
-    study = study_of(visitor, *files(sample_data, "dx_chest"), profile="bounded:4")
+    study = study_of(visitor, small(sample_data, "ct_head"), profile="bounded:4")
     site.code_all()
     (instance,) = site.archive.index.instances(study=study)
     page = visitor.get(f"/studies/{study}/instances/{instance.sop_instance_uid}/seed/1").text

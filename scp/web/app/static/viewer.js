@@ -30,7 +30,7 @@ function fill() {
   const lossy = state.data.series.some((one) => one.instances.some(({ exact }) => changed(exact)));
   by("statement").classList.toggle("lossy", lossy);
   const again = state.data.again ? ` ${state.data.again} objects are in line to be compressed again.` : "";
-  by("statement").textContent = `${lossy ? "Lossy. " : ""}${state.data.statement}${again}`;
+  by("statement").textContent = `${lossy && !state.data.statement.startsWith("Lossy") ? "Lossy. " : ""}${state.data.statement}${again}`;
 }
 
 async function open() {
@@ -239,7 +239,7 @@ function facts() {
   if (one.state === "coded") {
     pair(list, "Bytes", `${size(one.before)} → ${size(one.after)} (${ratio(one.before, one.after)})`);
     pair(list, "Bits per pixel", one.bits_per_pixel?.toFixed(3));
-    pair(list, "Effort", `${one.effort}${one.seconds ? `, ${one.seconds.toFixed(1)} s` : ""}`);
+    pair(list, "Effort", [one.effort, one.seconds ? `${one.seconds.toFixed(1)} s` : ""].filter(Boolean).join(", "));
     const quality = one.quality;
     if (quality && !quality.identical) {
       pair(list, "Largest error", `${quality.max_error}${quality.max_error_rescaled !== null && quality.unit ? ` (${quality.max_error_rescaled} ${quality.unit})` : ""}`);
