@@ -106,6 +106,12 @@ def test_a_plane_of_one_value_survives_any_step(value: int, model: LossyModel) -
         assert np.array_equal(decode_frame(encode_frame(plane, quality, model), plane.shape, model), plane)
 
 
+def test_edges_over_the_whole_range_at_the_finest_step_stay_within_the_classes(model: LossyModel) -> None:
+    plane = np.where(np.mgrid[:256, :256][1] < 130, 0, 65535).astype(np.uint16)
+    plane[0, 0] = 1
+    assert decode_frame(encode_frame(plane, 0, model), plane.shape, model).shape == plane.shape
+
+
 def test_the_whole_range_of_sixteen_bits_is_coded(model: LossyModel, model_bytes: bytes) -> None:
     plane = np.random.default_rng(4).integers(0, 65536, (24, 40)).astype(np.uint16)
     stream = encode_frame(plane, 0, model)

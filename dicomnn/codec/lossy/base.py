@@ -17,7 +17,7 @@ from .events import (
     left_behind,
     word_at,
 )
-from .magnitudes import KINDS, class_of, lowest_of
+from .magnitudes import KINDS, LARGEST, class_of, lowest_of
 
 BLOCK = 8
 LARGEST_VALUE = 1 << 21
@@ -58,6 +58,7 @@ def code_lowest(mode, values, q, chances, events, counter, words, cursor):
             error = 0
             if mode == ENCODE:
                 error = int(np.floor(values[y, u] + np.float32(0.5))) - guess
+                error = min(max(error, -LARGEST), LARGEST)
             k, left, low = class_of(abs(error))
             j = 0
             while j < KINDS - 1:

@@ -67,11 +67,13 @@ def encode_frame(plane: np.ndarray, quality: int, model: LossyModel, *, price: f
     """The stream of a plane (rows, columns) uint16 at step number `quality`; `price`: of a bit, in squared
     steps.
     """
-    return _encoded(plane, quality, model, price)[0]
+    return encode_quantised(plane, quality, model, price)[0]
 
 
-def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -> tuple[bytes, Quantised]:
-    """The stream, and what it holds."""
+def encode_quantised(
+    plane: np.ndarray, quality: int, model: LossyModel, price: float = PRICE
+) -> tuple[bytes, Quantised]:
+    """`encode_frame`, and what the stream holds."""
     step = step_of(quality)
     mask = padding(plane, float(step))
     values: np.ndarray = plane.astype(np.float32)

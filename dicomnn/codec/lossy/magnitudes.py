@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 
 KINDS = 40
-LARGEST = (1 << 20) - 1
-"""No magnitude that is coded is larger."""
+LARGEST = 3 << 18
+"""The largest magnitude of the last class."""
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dicomnn.codec.lossy.frame import PRICE, _encoded, filled, index_of, padding, step_of
+from dicomnn.codec.lossy.frame import PRICE, encode_quantised, filled, index_of, padding, step_of
 from dicomnn.codec.lossy.model import LossyModel
 from dicomnn.codec.lossy.wavelet import analyse, levels_of
 from dicomnn.errors import TrainingError
@@ -104,7 +104,7 @@ def quantised(drawn: Drawn, model: LossyModel | None) -> Frame:
         magnitudes = np.floor(np.abs(scaled) + ROUNDING)
         values = (np.sign(scaled) * magnitudes).astype(np.int32)
         return Frame(values, scaled, levels, 5.0 * np.count_nonzero(values) + 0.02 * values.size)
-    stream, made = _encoded(drawn.plane, drawn.quality, model, PRICE)
+    stream, made = encode_quantised(drawn.plane, drawn.quality, model, PRICE)
     # Points lie less than half a step from their magnitudes (`fitting.MOST`).
     values = np.rint(made.restored).astype(np.int32)
     error = float(np.square(made.scaled - made.restored, dtype=np.float64).sum())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dicomnn.codec import reference_lossy
-from dicomnn.codec.lossy.frame import HEAD, PRICE, Head, _encoded, decode_frame, padding, step_of
+from dicomnn.codec.lossy.frame import HEAD, PRICE, Head, decode_frame, encode_quantised, padding, step_of
 from dicomnn.codec.lossy.model import LossyModel
 from dicomnn.codec.lossy.payload import build
 from dicomnn.codec.lossy.wavelet import levels_of
@@ -32,7 +32,7 @@ def verify(
     pixels = size = twice = 0
     for number, one in enumerate(drawn[:MOST]):
         check()
-        stream, made = _encoded(one.plane, one.quality, model, PRICE)
+        stream, made = encode_quantised(one.plane, one.quality, model, PRICE)
         decoded = decode_frame(stream, one.plane.shape, model)
         meant = _meant(one, Head(*HEAD.unpack_from(stream)), made.restored)
         same = np.abs(decoded.astype(np.int64) - meant).max() <= ROUNDED
@@ -61,7 +61,7 @@ def _meant(one: Drawn, head: Head, restored: np.ndarray) -> np.ndarray:
 
 
 def _read_alike(plane: np.ndarray, quality: int, model: LossyModel, file: bytes) -> bool:
-    stream = _encoded(plane, quality, model, PRICE)[0]
+    stream = encode_quantised(plane, quality, model, PRICE)[0]
     decoded = decode_frame(stream, plane.shape, model)
     payload = build([stream], [decoded], model)
     return bool(np.array_equal(reference_lossy.decode(payload, lambda _: file)[0], decoded))
