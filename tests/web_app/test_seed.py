@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from dicomnn.dicom.mark import lettered, marked
+from dicomnn.dicom.mark import lettered, lossy_words, marked
 from dicomnn.report.reading import grouped
 from dicomnn.seed.codec import triple as seed
 from tests.web_app.conftest import Site, Visitor, small
@@ -49,7 +49,7 @@ def test_the_page_shows_what_the_seeds_codec_makes_of_the_image(
     for kernel, side in ((3, 256), (2, 128)):
         page = visitor.get(f"{address(ct)}?filters={kernel}&side={side}").text
         made = seed.triple(seed.square(values, side), seed.shown_model(kernel))
-        lossy = marked(made.decompressed, f"lossy {made.metrics.ratio:.1f}:1")
+        lossy = marked(made.decompressed, lossy_words([made.metrics.ratio]))
         for name, expected in (("original", made.original), ("latent", made.latent), ("decompressed", lossy)):
             assert np.array_equal(picture(page, name), expected)
         shown = row(page, f"Seed&#39;s codec, filters {kernel}×{kernel}")
