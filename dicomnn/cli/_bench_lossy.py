@@ -186,11 +186,12 @@ def _body(found: Found, head: str) -> str:
 
 
 def _fill(page: Path, what: str, found: Found, head: str) -> list[Path]:
-    """The page's own part, and copies of the pictures beside the page."""
+    """The page's own part, and copies of the plots beside the page: pieces of patients' images stay away."""
     from dicomnn.benchmark.pages import fill
 
-    copies = {name: page.with_name(f"{page.stem}-{name}.png") for name in found.pictures}
-    for name, picture in found.pictures.items():
+    plots = {name: picture for name, picture in found.pictures.items() if not name.startswith("tile")}
+    copies = {name: page.with_name(f"{page.stem}-{name}.png") for name in plots}
+    for name, picture in plots.items():
         shutil.copyfile(picture, copies[name])
     there = dataclasses.replace(found, pictures=copies)
     fill(page, COMMANDS[what], _body(there, head).replace("\n## ", "\n### "))
