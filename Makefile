@@ -14,7 +14,10 @@
 #   make bench-web  our DICOMweb beside Orthanc's: BENCH='--rounds 3'
 #   make bench-node our node beside Orthanc (Debian: orthanc orthanc-python dcmtk): OUT=... BENCH='--only find'
 #   make seed       the paper that dicomnn started from, reproduced and measured: docs/seed.md (SEED_DATA=... MINUTES=10)
-#   make bench-lossy  the lossy tier beside JPEG 2000 and JPEG XL: curves, BD-rates; FOLDER=... OUT=...
+#   make bench-lossy  the lossy tier beside JPEG 2000, JPEG XL, JPEG-LS and JPEG: curves, BD-rates, tiles; FOLDER=... OUT=...
+#   make bench-lossy-speed     its speed against OpenJPEG, equal bytes, both cores: BENCH='--rounds 5'
+#   make bench-lossy-promises  every promise on every frame that may be coded with loss, measured again
+#   make lossy-picture  README's picture of a made CT: original, ours at ratio 5, difference
 #   make wheel-test build the wheel and use it in an empty environment
 #   make lint types layers unit     the four parts of `make test`, one at a time
 #   make clean      remove .venv, caches and build products
@@ -23,8 +26,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -e -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := install
-.PHONY: install demo bench bench-web bench-node bench-lossy load seed test lint types layers unit peers ohif screenshots slow \
-  wheel-test clean
+.PHONY: install demo bench bench-web bench-node bench-lossy bench-lossy-speed bench-lossy-promises lossy-picture \
+  load seed test lint types layers unit peers ohif screenshots slow wheel-test clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -64,8 +67,8 @@ $(VENV)/installed-bench: $(VENV)/installed
 	@touch $@
 
 # The kernels of the codec are compiled once and cached; without this the first user of each would wait.
-$(VENV)/compiled: $(VENV)/installed $(wildcard dicomnn/codec/*.py dicomnn/codec/contenders/*.py)
-	@echo "compiling the coding loop (half a minute, once)"
+$(VENV)/compiled: $(VENV)/installed $(wildcard dicomnn/codec/*.py dicomnn/codec/contenders/*.py dicomnn/codec/lossy/*.py)
+	@echo "compiling the coding loops (a minute, once)"
 	@$(BIN)/python -m dicomnn.warm
 	@touch $@
 
@@ -97,6 +100,15 @@ seed: $(VENV)/compiled $(VENV)/installed-bench
 
 bench-lossy: $(VENV)/compiled $(VENV)/installed-bench
 	@$(BIN)/dicomnn bench $(FOLDER) --lossy --json $(OUT)/bench-lossy.json $(BENCH)
+
+bench-lossy-speed: $(VENV)/compiled $(VENV)/installed-bench
+	@$(BIN)/dicomnn bench $(FOLDER) --lossy --speed --json $(OUT)/lossy-speed.json $(BENCH)
+
+bench-lossy-promises: $(VENV)/compiled $(VENV)/installed-bench
+	@$(BIN)/dicomnn bench $(FOLDER) --lossy --promises --json $(OUT)/lossy-promises.json $(BENCH)
+
+lossy-picture: $(VENV)/compiled $(VENV)/installed-bench
+	@PYTHONPATH=. $(BIN)/python benchmarks/lossy_picture.py
 
 # ---------------------------------------------------------------- tests
 lint: $(VENV)/installed-test

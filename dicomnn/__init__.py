@@ -42,8 +42,9 @@ def encode(
 ) -> bytes:
     """The payload of an image (rows, columns) or (frames, rows, columns) of 8 or 16 bit integers.
 
-    `bits_stored` is the number of low bits in use (default: all); `profile` 'lossless' or 'bounded:N'.
-    Raises SamplesInvalid, UsageError, ProfileNotAvailable.
+    `bits_stored` is the number of low bits in use (default: all); `profile` 'lossless', 'bounded:N', or
+    'lossy:ratio=R', 'lossy:psnr=P' and 'lossy:ssim=S' (no cap and no rule of the node applies to an array).
+    Raises SamplesInvalid, UsageError, PromiseNotKept.
     """
     import numpy as np
 
@@ -62,13 +63,20 @@ def encode(
     bits = array.dtype.itemsize * 8
     stored = bits if bits_stored is None else bits_stored
     words = array.astype(array.dtype.newbyteorder("="), copy=False).view(f"u{bits // 8}")
-    shelf = default_shelf()
+    shelf, wanted = default_shelf(), Profile.parse(profile)
+    frames = words[np.newaxis] if words.ndim == 2 else words
+    sample_format = SampleFormat(
+        bits_allocated=bits, bits_stored=stored, high_bit=stored - 1, signed=array.dtype.kind == "i"
+    )
+    if wanted.kind == "lossy":
+        from dicomnn.codec.lossy_encode import Aim, encode_promised
+
+        aim = Aim(wanted, sample_format, len(frames))
+        return bytes(encode_promised(frames, aim, shelf.lossy.newest(), threads=threads).payload)
     payload = encode_frames(
-        words[np.newaxis] if words.ndim == 2 else words,
-        SampleFormat(
-            bits_allocated=bits, bits_stored=stored, high_bit=stored - 1, signed=array.dtype.kind == "i"
-        ),
-        profile=Profile.parse(profile),
+        frames,
+        sample_format,
+        profile=wanted,
         model=shelf.newest() if shelf.ids() else None,
         effort=effort,
         threads=threads,

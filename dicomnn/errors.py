@@ -51,11 +51,6 @@ class ConfigurationError(UsageError):
     cure = "Correct the key named in the message in the configuration file."
 
 
-class ProfileNotAvailable(UsageError):
-    code = "profile-not-available"
-    cure = "Use keep, lossless or bounded:N; the lossy profiles come with a later version."
-
-
 # ------------------------------------------------------------------ the codec
 class CodecError(DicomnnError):
     code = "codec"
@@ -115,6 +110,13 @@ class SamplesInvalid(CodecError):
 
     code = "samples-invalid"
     cure = "Pass frames as (frames, rows, columns) of uint8 or uint16 with a matching SampleFormat."
+
+
+class PromiseNotKept(CodecError):
+    """No step of the lossy tier keeps what a profile promises."""
+
+    code = "promise-not-kept"
+    cure = "Ask for less, or code it with bounded:N or without loss."
 
 
 # ------------------------------------------------------------------ training

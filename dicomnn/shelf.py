@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from dicomnn.codec.lossy.model import LossyModel
 from dicomnn.codec.model import Model
@@ -20,6 +21,9 @@ from dicomnn.errors import ConfigurationError, ModelCorrupt, UnknownModel
 
 OWN_MODELS = "DICOMNN_MODELS"
 """Environment variable: a folder of models that is searched first, and whose newest one codes."""
+
+LOSSY_DIGITS = 16
+"""Length of the id of a model of the lossy tier; others have 32."""
 
 ModelBytes = Callable[[str], bytes | None]
 """Gives the bytes of a model by its id, or None: how an archive lends its copies."""
@@ -34,6 +38,8 @@ class Shelf:
     def __init__(self, folders: Sequence[Path] = (), *, extra: ModelBytes | None = None) -> None:
         self._folders = [Path(folder) for folder in folders]
         self._extra = extra
+        self.lossy = LossyShelf(folders, extra=extra)
+        """The models of the lossy tier, in the same places."""
         self._models: dict[str, Model] = {}
         self._lock = Lock()
 
@@ -54,7 +60,8 @@ class Shelf:
         for folder in self._folders:
             released = _released(folder)
             if released:
-                return self.get(released[-1])
+                newest: Model = self.get(released[-1])
+                return newest
         raise UnknownModel(
             "No released model was found in "
             + (", ".join(str(folder) for folder in self._folders) or "any folder")
@@ -62,8 +69,13 @@ class Shelf:
             cure="Install the complete package, or put a model and released.json into models/.",
         )
 
-    def get(self, model_id: str) -> Model:
-        """The model with this id (32 hex digits). Raises UnknownModel, ModelCorrupt."""
+    def get(self, model_id: str) -> Any:
+        """The model with this id: a Model (32 hex digits), or one of the lossy tier, a LossyModel (16).
+
+        Raises UnknownModel, ModelCorrupt.
+        """
+        if len(model_id) == LOSSY_DIGITS:
+            return self.lossy.get(model_id)
         with self._lock:
             if model_id not in self._models:
                 self._models[model_id] = self._load(model_id)
@@ -71,6 +83,8 @@ class Shelf:
 
     def model_bytes(self, model_id: str) -> bytes:
         """The bytes of a model, for whoever keeps a copy. Raises UnknownModel; does not look inside."""
+        if len(model_id) == LOSSY_DIGITS:
+            return self.lossy.model_bytes(model_id)
         # An id comes out of a payload: only what looks like one may become part of a path.
         if re.fullmatch(r"[0-9a-f]{32}", model_id):
             for folder in self._folders:
@@ -122,11 +136,13 @@ def _released(folder: Path) -> list[str]:
 
 class LossyShelf:
     """Models of the lossy tier: ``lossy/<id>/model.bin`` (16 hex digits) in the same folders, in the order
-    that ``lossy/released.json`` gives. ``get`` is what decoding a lossy payload takes as ``models``.
+    that ``lossy/released.json`` gives, then ``extra`` is asked. ``get`` is what decoding a lossy payload
+    takes as ``models``.
     """
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], *, extra: ModelBytes | None = None) -> None:
         self._folders = [Path(folder) / "lossy" for folder in folders]
+        self._extra = extra
         self._models: dict[str, LossyModel] = {}
         self._lock = Lock()
 
@@ -155,6 +171,9 @@ class LossyShelf:
                 path = folder / model_id / "model.bin"
                 if path.is_file():
                     return path.read_bytes()
+            data = None if self._extra is None else self._extra(model_id)
+            if data is not None:
+                return data
         raise UnknownModel(f"The model {model_id!r} of the lossy tier is not on the shelf.")
 
 

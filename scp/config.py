@@ -109,7 +109,7 @@ class CodingSection:
     workers: int = 0
     """Worker processes; 0: one per CPU core. -1: none (everything stays as received)."""
     profile: str = "lossless"
-    """keep, lossless or bounded:N, for what no rule names."""
+    """keep, lossless, bounded:N or lossy:FIGURE=VALUE, for what no rule names."""
     effort: str = "default"
     """fast, default or max, for what no rule names."""
     lease_seconds: float = 60.0
@@ -132,6 +132,16 @@ class Rule:
     """SOP Class UID."""
     body_part: str = ""
     """Body Part Examined (0018,0015)."""
+
+
+@dataclass(frozen=True)
+class LossySection:
+    """[lossy] what holds for every lossy profile."""
+
+    caps: str = "strictest"
+    """Highest ratios by modality: 'strictest' of the guidelines, or 'drg-2008' (CT of the body 8, MR 7)."""
+    compare: bool = True
+    """Find out for the report what JPEG 2000 would have needed: some eight codings of one frame an object."""
 
 
 @dataclass(frozen=True)
@@ -263,6 +273,7 @@ class Config:
     query: QuerySection = field(default_factory=QuerySection)
     web: WebSection = field(default_factory=WebSection)
     coding: CodingSection = field(default_factory=CodingSection)
+    lossy: LossySection = field(default_factory=LossySection)
     recode: RecodeSection = field(default_factory=RecodeSection)
     study: StudySection = field(default_factory=StudySection)
     metrics: MetricsSection = field(default_factory=MetricsSection)

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from dicomnn.codec.profile import Profile
+from dicomnn.dicom.caps import TABLES
 from dicomnn.dicom.syntaxes import COMPRESSIONS
 from dicomnn.errors import ConfigurationError, UsageError
 from dicomnn.flow.lift import MODELS, Window
@@ -58,6 +59,7 @@ def check(config: Config) -> Config:
             raise ConfigurationError(f"'{where}': {error.message}") from error
     for rule in config.rules:
         _one_of(rule.effort, ("", *EFFORTS), "effort in [[rules]]")
+    _one_of(config.lossy.caps, TABLES, "lossy.caps")
     _check_recode(config.recode)
     for peer in config.peers:
         _one_of(peer.compress, COMPRESS, "compress in [[peers]]")

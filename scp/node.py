@@ -135,7 +135,7 @@ class Node:
         services = self.services = Services(
             self.archive, self._ingest, search, self._retrieval, self.config.node.ae_title,
             self.config.query.coded_availability, WebLimits(web.max_upload, web.cache_bytes),
-            tuple(web.origins.split()))
+            tuple(web.origins.split()), self.config.lossy.caps)
         return WebServer(create_app(services), web.bind, web.port, threads=web.threads,
                          max_upload=web.max_upload, scratch=self.archive.store.scratch,
                          trusted_proxy=web.trusted_proxy)

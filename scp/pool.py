@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +23,7 @@ import structlog
 
 from dicomnn.flow.ingest import ProfileRule
 from dicomnn.flow.lift import NightRule
+from dicomnn.flow.lossy import Lossy
 from dicomnn.flow.opening import Place
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ class WorkerSettings:
     place: Place
     effort: str = "default"
     rules: tuple[ProfileRule, ...] = ()
+    lossy: Lossy = field(default_factory=Lossy)
     arrivals: bool = True
     night: NightRule | None = None
     lease_seconds: float = 60.0
@@ -63,6 +65,7 @@ class WorkerSettings:
         night = values["night"]
         return cls(**{**values, "place": Place(**values["place"]),
                       "rules": tuple(ProfileRule(**rule) for rule in values["rules"]),
+                      "lossy": Lossy(**values["lossy"]),
                       "night": None if night is None else NightRule(**night)})
 
 

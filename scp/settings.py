@@ -6,6 +6,7 @@ from dicomnn.dicom.syntaxes import COMPRESSIONS
 from dicomnn.flow.forward import Rule
 from dicomnn.flow.ingest import Policy, ProfileRule
 from dicomnn.flow.lift import NightRule
+from dicomnn.flow.lossy import Lossy
 from dicomnn.flow.opening import Place
 from scp.config import Config
 from scp.dimse.accept import Limits
@@ -51,6 +52,7 @@ def worker_settings(config: Config) -> WorkerSettings:
     """What the node tells its workers."""
     coding, study = config.coding, config.study
     return WorkerSettings(place=place_of(config), effort=coding.effort, rules=rules_of(config),
+                          lossy=Lossy(config.lossy.caps, config.lossy.compare),
                           night=night_of(config), lease_seconds=coding.lease_seconds,
                           quiet_seconds=study.quiet_seconds, reports=study.reports,
                           log_level=config.log.level, log_json=config.log.json)

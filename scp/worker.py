@@ -47,7 +47,8 @@ class Worker:
         self.settings = settings
         self.stop = threading.Event()
         self.archive = open_archive(settings.place)
-        self.coder = Coder(self.archive, effort=settings.effort, rules=settings.rules)
+        self.coder = Coder(self.archive, effort=settings.effort, rules=settings.rules,
+                           lossy=settings.lossy)
         self.night = Night(self.archive, settings.night) if settings.night is not None else None
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{number}:{secrets.token_hex(4)}"
         self._idle = SHORTEST_IDLE

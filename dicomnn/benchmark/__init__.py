@@ -9,6 +9,8 @@
     savings   what the folder would take, by modality and year
     tables, plots, record   what is shown and kept
     run       the walk over all of that
+    lossy     the lossy tier: curves beside lossy_peers, figures of lossy_points, lossy_speed, promises
 
-The conventions are printed with every table and stand in docs/benchmark.md.
+The conventions are printed with every table and stand in docs/benchmark.md and
+docs/lossy-measured.md.
 """

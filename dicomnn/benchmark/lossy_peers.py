@@ -1,10 +1,12 @@
 """The lossy standards: a plane and a setting in, a codestream out, and back; one thread each.
 
-JPEG 2000 is OpenJPEG with the irreversible 9/7 wavelet, asked for one PSNR after another. JPEG XL is
-libjxl at effort 7 with a distance; it takes samples as full-scale sRGB, so the plane is stretched to the
-whole of 16 bits and shrunk again after decoding: left in the low end it would be nearly black. It is tuned to
-eyes that look at light; of the two ways of stretching `_uniform` gives it the better PSNR.
-JPEG-LS is CharLS, near-lossless. JPEG is 8 bits through a window: what lies outside of it is lost.
+JPEG 2000 is OpenJPEG with the irreversible 9/7 wavelet, asked for one PSNR after another, with the true
+precision; its comment is taken out. JPEG XL is libjxl at effort 7 with a distance; it takes samples as
+full-scale sRGB, so the plane is stretched to the whole of 16 bits and shrunk again after decoding: left in
+the low end it would be nearly black. It is tuned to eyes that look at light; of the two ways of stretching
+`_uniform` gives it the better PSNR. JPEG-LS is CharLS, near-lossless, with the true precision. JPEG is
+libjpeg-turbo, baseline, with its own Huffman tables, 8 bits through the window of the windowed figures:
+what lies outside of it is lost, so only windowed figures can be compared.
 """
 
 from __future__ import annotations
@@ -14,80 +16,105 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dicomnn.benchmark.peers import precision
-from dicomnn.errors import UsageError
+from dicomnn.benchmark.lossy_points import Point, point, shown, shown_point, window_of
+from dicomnn.benchmark.peers import peer as standard
+from dicomnn.codec import jpeg2000
+from dicomnn.errors import DicomnnError, UsageError
 
 
 @dataclass(frozen=True)
 class LossyPeer:
-    """`encode` (plane (rows, columns) uint16, setting) gives a codestream, `decode` (codestream, highest
-    value of the plane) the plane, uint16. `settings` run from the coarsest to the finest.
+    """`encode` (plane (rows, columns) uint16, setting) gives a codestream; `decode` (codestream, the plane
+    that it was) the plane again, uint16, or with `windowed` the window's 8 bits, uint8: of the original it
+    may use shape and largest value. `settings` run from the coarsest to the finest; those between them work
+    as well unless `whole`.
     """
 
     key: str
     label: str
     settings: tuple[float, ...]
     encode: Callable[[np.ndarray, float], bytes]
-    decode: Callable[[bytes, int], np.ndarray]
+    decode: Callable[[bytes, np.ndarray], np.ndarray]
+    windowed: bool = False
+    whole: bool = False
+
+    def point(
+        self, plane: np.ndarray, decoded: np.ndarray, size: int, setting: float, seconds: tuple[float, float]
+    ) -> Point:
+        """The figures of what a codestream of `size` bytes decodes to. Raises DicomnnError where that is no
+        picture of the plane.
+        """
+        if decoded.shape != plane.shape or decoded.dtype != (np.uint8 if self.windowed else np.uint16):
+            raise DicomnnError(f"{self.label} at {setting:g} decodes to {decoded.dtype} {decoded.shape}")
+        found = (shown_point if self.windowed else point)(plane, decoded, size, setting, seconds)
+        if self.key == "jpegls" and found.max_error > setting:
+            raise DicomnnError(f"{self.label} at {setting:g} does not keep its bound")
+        return found
 
 
 FULL = 65535
 DISTANCES = (25.0, 18.0, 13.0, 9.5, 7.0, 5.0, 3.5, 2.5, 1.8, 1.3, 0.9, 0.6, 0.4, 0.25, 0.15, 0.08, 0.04)
+NEARS = (255, 200, 160, 128, 96, 80, 64, 48, 40, 32, 24, 20, 16, 12, 10, 8, 6, 5, 4, 3, 2, 1)
+LABELS = {
+    "jpeg2000": "JPEG 2000 9/7",
+    "jxl": "JPEG XL e7, uniform",
+    "jxl-srgb": "JPEG XL e7, sRGB",
+    "jpegls": "JPEG-LS NEAR",
+    "jpeg": "JPEG, 8 bits, windowed",
+}
+LOSSY_PEERS = tuple(LABELS)
 
 
 def lossy_peer(key: str) -> LossyPeer:
-    """One of 'jpeg2000', 'jxl', 'jxl-srgb', 'jpegls'. Raises UsageError."""
+    """One of LOSSY_PEERS. Raises UsageError."""
+    if key not in LABELS:
+        raise UsageError(f"'{key}' is no lossy peer; they are {', '.join(LOSSY_PEERS)}")
+    label = LABELS[key]
     if key == "jpeg2000":
-        return LossyPeer(
-            key, "JPEG 2000 9/7", tuple(float(psnr) for psnr in range(22, 124, 2)), _jpeg2000, _jpeg2000_back
-        )
-    if key == "jxl":
-        return _jpeg_xl_peer(key, "JPEG XL e7, uniform", _uniform)
-    if key == "jxl-srgb":
-        return _jpeg_xl_peer(key, "JPEG XL e7, sRGB", _stretched)
+        asked = tuple(float(psnr) for psnr in range(2, 124, 2))
+        return LossyPeer(key, label, asked, jpeg2000.encode, lambda stream, _: jpeg2000.decode(stream))
     if key == "jpegls":
-        nears = (255.0, 160.0, 96.0, 64.0, 40.0, 24.0, 16.0, 10.0, 6.0, 4.0, 2.0, 1.0)
-        return LossyPeer(key, "JPEG-LS NEAR", nears, _jpegls, _jpegls_back)
-    raise UsageError(f"'{key}' is no lossy peer; they are jpeg2000, jxl, jxl-srgb and jpegls")
-
-
-def _jpeg_xl_peer(key: str, label: str, scale: Callable[[int], np.ndarray]) -> LossyPeer:
+        return LossyPeer(key, label, tuple(map(float, NEARS)), _jpegls, _jpegls_back, whole=True)
+    if key == "jpeg":
+        qualities = (*range(2, 30, 3), *range(30, 90, 5), *range(90, 101, 2))
+        settings = tuple(map(float, qualities))
+        return LossyPeer(key, label, settings, _jpeg, _jpeg_back, windowed=True, whole=True)
+    scale = _uniform if key == "jxl" else _stretched
     return LossyPeer(
         key,
         label,
         DISTANCES,
         lambda plane, setting: _jpeg_xl(plane, setting, scale(int(plane.max()))),
-        lambda stream, peak: _jpeg_xl_back(stream, scale(peak)),
+        lambda stream, plane: _jpeg_xl_back(stream, scale(int(plane.max()))),
     )
+
+
+def at_size(
+    peer: LossyPeer, plane: np.ndarray, size: int, *, coarsest: float | None = None, tries: int = 12
+) -> tuple[bytes, float]:
+    """The codestream of a peer (not of one that is `whole`) nearest to `size` bytes, and its setting: halving
+    between `coarsest` (by default that of the peer) and the finest. A peer may not reach so few bytes.
+    """
+    coarse, fine = peer.settings[0] if coarsest is None else coarsest, peer.settings[-1]
+    best: tuple[bytes, float] | None = None
+    for _ in range(tries):
+        setting = (coarse + fine) / 2
+        stream = peer.encode(plane, setting)
+        if best is None or abs(len(stream) - size) < abs(len(best[0]) - size):
+            best = stream, setting
+        if len(stream) == size:
+            break
+        coarse, fine = (setting, fine) if len(stream) < size else (coarse, setting)
+    if best is None:
+        raise UsageError("a codestream of a given size needs at least one try")
+    return best
 
 
 def _room(plane: np.ndarray) -> int:
     return 2 * plane.nbytes + 4096
 
 
-def _jpeg2000(plane: np.ndarray, setting: float) -> bytes:
-    """The PSNR asked for is one of the container's 8 or 16 bits; what counts is the one measured."""
-    import imagecodecs
-
-    return bytes(
-        imagecodecs.jpeg2k_encode(
-            plane.astype(np.uint8) if plane.max() < 256 else plane,
-            level=int(setting),
-            reversible=False,
-            codecformat="j2k",
-            bitspersample=precision(plane),
-            numthreads=1,
-            out=_room(plane),
-        )
-    )
-
-
-def _jpeg2000_back(stream: bytes, peak: int) -> np.ndarray:
-    import imagecodecs
-
-    return np.asarray(imagecodecs.jpeg2k_decode(stream, numthreads=1)).astype(np.uint16)
-
-
+# ------------------------------------------------------------------ JPEG XL
 def _jpeg_xl(plane: np.ndarray, setting: float, lookup: np.ndarray) -> bytes:
     import imagecodecs
 
@@ -131,13 +158,25 @@ def _uniform(peak: int) -> np.ndarray:
     return np.floor(coded * FULL + 0.5).astype(np.uint16)
 
 
+# ------------------------------------------------------------------ JPEG-LS, JPEG
 def _jpegls(plane: np.ndarray, setting: float) -> bytes:
+    container = plane.astype(np.uint8) if plane.max() < 256 else plane
+    return bytes(standard(f"jpegls-near:{int(setting)}").encode(container)[0])
+
+
+def _jpegls_back(stream: bytes, plane: np.ndarray) -> np.ndarray:
+    """CharLS may leave the range of the values by NEAR; a reader who knows it does not."""
+    decoded = standard("jpegls").decode([stream], (plane.shape[0], plane.shape[1]))
+    return np.minimum(decoded, plane.max()).astype(np.uint16)
+
+
+def _jpeg(plane: np.ndarray, setting: float) -> bytes:
     import imagecodecs
 
-    return bytes(imagecodecs.jpegls_encode(plane, int(setting), out=_room(plane)))
+    return bytes(imagecodecs.jpeg8_encode(shown(plane, window_of(plane)), level=int(setting), optimize=True))
 
 
-def _jpegls_back(stream: bytes, peak: int) -> np.ndarray:
+def _jpeg_back(stream: bytes, plane: np.ndarray) -> np.ndarray:
     import imagecodecs
 
-    return np.minimum(np.asarray(imagecodecs.jpegls_decode(stream)), peak).astype(np.uint16)
+    return np.asarray(imagecodecs.jpeg8_decode(stream))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.table import Table as RichTable
 
 from dicomnn.cli import one_line
 from dicomnn.cli._stages import Shown
+from dicomnn.cli._tables import show
 from dicomnn.cli._walk import jobs_option
 from dicomnn.errors import UsageError
 
@@ -68,7 +68,16 @@ if TYPE_CHECKING:
 @click.option(
     "--lossy",
     is_flag=True,
-    help="Instead: rate-distortion curves of the lossy tier beside JPEG 2000 and JPEG XL, and BD-rates.",
+    help="Instead: rate-distortion curves of the lossy tier beside the lossy standards, and BD-rates.",
+)
+@click.option("--speed", is_flag=True, help="With --lossy, instead: its speed against OpenJPEG, equal bytes.")
+@click.option("--promises", is_flag=True, help="With --lossy, instead: how many promises are kept.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Of --speed.")
+@click.option("--held-out", is_flag=True, help="With --lossy: only the sources of the model's test set.")
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="With --lossy: write the tables between this Markdown page's marks, the pictures beside it.",
 )
 @jobs_option
 def command(
@@ -86,6 +95,11 @@ def command(
     terabytes: float | None,
     plots: bool,
     lossy: bool,
+    speed: bool,
+    promises: bool,
+    rounds: int,
+    held_out: bool,
+    page: Path | None,
     jobs: int,
 ) -> None:
     """Measure on your own images what dicomnn saves, beside JPEG-LS, JPEG XL, JPEG 2000 and HTJ2K.
@@ -100,12 +114,17 @@ def command(
     from dicomnn.benchmark.stacks import GROUP
     from dicomnn.benchmark.tables import all_tables
 
+    if (speed or promises or held_out or page is not None) and not lossy:
+        raise UsageError("--speed, --promises, --held-out and --page are of no use without --lossy")
     if lossy:
-        from dicomnn.cli import _bench_lossy
+        from dicomnn.cli._bench_lossy import Order, measure
 
-        if not _bench_lossy.measure(
-            folder, json_path, sources=_names(sources), exclude=_names(exclude), plots=plots
-        ):
+        order = Order(
+            folder, json_path, page, _names(sources), _names(exclude), most, held_out, plots, jobs, rounds
+        )
+        if speed and promises:
+            raise UsageError("--speed and --promises are two runs")
+        if not measure(order, "speed" if speed else "promises" if promises else "curves"):
             sys.exit(1)
         return
     if group is not None and not neighbours:
@@ -172,17 +191,8 @@ def _write(
 def _print(result: Result, tables: list[Table], values: dict[str, Any]) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     for table in tables:
-        if table.detail:
-            continue
-        shown = RichTable(title=table.title, title_justify="left", title_style="bold")
-        for number, name in enumerate(table.columns):
-            shown.add_column(name, justify="right" if number else "left", no_wrap=number == 0)
-        for row in table.rows:
-            shown.add_row(*(one_line(cell) for cell in row))
-        console.print(shown)
-        if table.note:
-            console.print(one_line(table.note), markup=False)
-        console.print()
+        if not table.detail:
+            show(console, table)
     for line in _lists(result):
         console.print(one_line(line), markup=False, soft_wrap=True)
     for line in values["conventions"]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from dicomnn.cli._walk import finish, jobs_option, walk
+from dicomnn.dicom.caps import STRICTEST, TABLES
 from dicomnn.flow.files import default_target, plan
 
 EFFORTS = ("fast", "default", "max")
@@ -20,7 +21,8 @@ EFFORTS = ("fast", "default", "max")
     "--profile",
     default="lossless",
     show_default=True,
-    help="keep, lossless, or bounded:N (every stored value within N; marked lossy, new UID).",
+    help="keep, lossless, bounded:N (every stored value within N), lossy:ratio=R, lossy:psnr=P, lossy:ssim=S "
+    "(reached on every frame); with loss: marked lossy, new UID.",
 )
 @click.option(
     "--effort",
@@ -29,9 +31,18 @@ EFFORTS = ("fast", "default", "max")
     show_default=True,
     help="How long the encoder may try; the promise is the same.",
 )
+@click.option(
+    "--caps",
+    type=click.Choice(TABLES),
+    default=STRICTEST,
+    show_default=True,
+    help="Highest ratios of lossy profiles: of the strictest guideline, or DRG 2008 (CT body 8, MR 7).",
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist at the target.")
 @jobs_option
-def command(path: Path, out: Path | None, profile: str, effort: str, overwrite: bool, jobs: int) -> None:
+def command(
+    path: Path, out: Path | None, profile: str, effort: str, caps: str, overwrite: bool, jobs: int
+) -> None:
     """Compress a DICOM file or a folder of them. Originals are never touched.
 
     Every coded file is decoded again and compared before it gets its name. Objects that cannot be coded,
@@ -42,7 +53,9 @@ def command(path: Path, out: Path | None, profile: str, effort: str, overwrite: 
 
     started = time.monotonic()
     profile = str(Profile.parse(profile))
-    planned = plan("compress", path, out, profile=profile, effort=effort, jobs=jobs, overwrite=overwrite)
+    planned = plan(
+        "compress", path, out, profile=profile, effort=effort, caps=caps, jobs=jobs, overwrite=overwrite
+    )
     finish(
         walk(planned, jobs=jobs),
         started=started,

@@ -20,6 +20,7 @@ LABELS = (
     ("image", "image"),
     ("profile", "profile"),
     ("exact", "comes back"),
+    ("lossy", "lossy"),
     ("effort", "effort"),
     ("model_id", "model"),
     ("tiles", "tiles"),
@@ -44,7 +45,7 @@ def command(file: Path, as_json: bool) -> None:
     A coded file also: profile, effort, model_id, exact, original_transfer_syntax, bytes_original,
     payload_bytes, ratio, bits_per_pixel, tiles {neural, jpegls, constant, raw}, pixel_digest,
     dataset_digest (its first 32 digits where another data set comes back than was received),
-    original_dataset_digest, time, library_version, note.
+    original_dataset_digest, time, library_version, note, lossy (docs/report.md; null where nobody asked).
     Any other file: eligible (bool, under profile lossless), reason, reason_text.
     """
     from dicomnn.flow.describe import describe
@@ -70,6 +71,8 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         shown["coded_by"] = f"dicomnn {facts['library_version']} at {facts['time']}"
         shown["model_id"] = facts["model_id"] or "none needed"
         shown["bits_per_pixel"] = f"{facts['bits_per_pixel']:.3f}"
+        if facts["lossy"]:
+            shown["lossy"] = _lossy(facts["lossy"])
         if facts["original_transfer_syntax"] == facts["transfer_syntax"]:
             shown.pop("original_transfer_syntax_name")
     else:
@@ -79,3 +82,12 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     return [f"{facts['path']}: {title}"] + [
         f"  {label + ':':17} {shown[key]}" for key, label in LABELS if shown.get(key) not in (None, "")
     ]
+
+
+def _lossy(facts: dict[str, Any]) -> str:
+    """Promised, and what became of it."""
+    said = f"{facts['promise']} {facts['outcome']}"
+    if "reached_worst" in facts:
+        said += f", worst frame {facts['reached_worst']:g}"
+        said += f", ratio {facts['ratio_bits_stored']:.3g} by Bits Stored"
+    return said + (f": {facts['reason_text']}" if facts.get("reason_text") else "")

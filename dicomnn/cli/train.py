@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dicomnn.cli import one_line
+
+if TYPE_CHECKING:
+    from dicomnn.training.run_images import Outcome
 
 GROUPS = ("CT", "MR", "XR", "NM", "US", "OT")
 
@@ -92,31 +95,97 @@ def image_options(function: Any) -> Any:
     return function
 
 
+def run_options(function: Any) -> Any:
+    """What every run is told beside its images."""
+    options: list[Any] = [
+        click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path)),
+        click.option(
+            "--run",
+            "run_folder",
+            required=True,
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Folder of the run: checkpoints, curves, catalogue. Never leaves this machine by itself.",
+        ),
+        click.option(
+            "--minutes",
+            type=click.FloatRange(min=0, min_open=True),
+            default=60.0,
+            show_default=True,
+            help="Time to train, all interruptions left out.",
+        ),
+        click.option(
+            "--from", "parent", default="", help="Go on from a model: its id, its folder, or 'newest'."
+        ),
+        models_option,
+        image_options,
+        click.option(
+            "--weights",
+            default="",
+            callback=weights_of,
+            help="How often each group is drawn, as CT=0.5,MR=0.4,XR=0.1. By default evenly.",
+        ),
+        click.option(
+            "--cache-mb",
+            type=click.IntRange(16),
+            default=512,
+            show_default=True,
+            help="Memory for decoded planes, MiB.",
+        ),
+        click.option(
+            "--name-sources",
+            is_flag=True,
+            help="Tell names of sources (folders) in the model and its card. Not where they name patients.",
+        ),
+        click.option(
+            "--licence-note",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="Text file for the card: where the images came from, under which terms.",
+        ),
+        click.option(
+            "--anyway", is_flag=True, help="Release a fine-tuned model even if its parent does as well."
+        ),
+        click.option(
+            "--seed", type=click.IntRange(0), default=1, show_default=True, help="Of all random draws."
+        ),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def image_order(settings: dict[str, Any]) -> dict[str, Any]:
+    """Fields of an `ImageOrder` from the options of `image_options` and `run_options`."""
+    from dicomnn.training.images.split import SplitRequest
+
+    note = settings["licence_note"]
+    return {
+        "request": SplitRequest(
+            settings["validation_share"],
+            settings["test_share"],
+            settings["validation"],
+            settings["test"],
+            settings["shared_scanners"],
+        ),
+        "per_series": settings["per_series"],
+        "weights": settings["weights"],
+        "threads": settings["threads"],
+        "cache_bytes": settings["cache_mb"] << 20,
+        "catalogue": settings["catalogue"],
+        "name_sources": settings["name_sources"],
+        "licence_note": note.read_text(encoding="utf-8") if note else "",
+        "anyway": settings["anyway"],
+    }
+
+
+def told(outcome: Outcome, run: Path) -> None:
+    """Say how a run ended, and leave with its exit code."""
+    sentence = SENTENCES[outcome.status].format(id=outcome.model_id, place=outcome.place, run=run)
+    click.echo(one_line(sentence))
+    sys.exit(0 if outcome.status in ("released", "unchanged") else 1)
+
+
 @click.command("train")
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--run",
-    "run_folder",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the run: checkpoints, curves, catalogue. Never leaves this machine by itself.",
-)
-@click.option(
-    "--minutes",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    show_default=True,
-    help="Time to train, all interruptions left out.",
-)
-@click.option("--from", "parent", default="", help="Go on from a model: its id, its folder, or 'newest'.")
-@models_option
-@image_options
-@click.option(
-    "--weights",
-    default="",
-    callback=weights_of,
-    help="How often each group is drawn, as CT=0.5,MR=0.4,XR=0.1. By default evenly.",
-)
+@run_options
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda", "auto"]),
@@ -124,25 +193,6 @@ def image_options(function: Any) -> Any:
     show_default=True,
     help="auto: a GPU when there is one.",
 )
-@click.option(
-    "--cache-mb",
-    type=click.IntRange(16),
-    default=512,
-    show_default=True,
-    help="Memory for decoded planes, MiB.",
-)
-@click.option(
-    "--name-sources",
-    is_flag=True,
-    help="Tell the names of sources (folders) in the model and its card. Not for folders of patients.",
-)
-@click.option(
-    "--licence-note",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Text file for the card: where the images came from, under which terms.",
-)
-@click.option("--anyway", is_flag=True, help="Release a fine-tuned model even if its parent does as well.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of all random draws.")
 @click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
@@ -177,7 +227,6 @@ def command(
     Exit code 0: a model was released. 1: stopped, or no better than its parent. 2: usage.
     """
     from dicomnn.cli._telling import TerminalTeller
-    from dicomnn.training.images.split import SplitRequest
     from dicomnn.training.loop import Recipe
     from dicomnn.training.model_choice import find_model
     from dicomnn.training.run import Order, train
@@ -186,37 +235,19 @@ def command(
     own = Recipe()
     rate = settings["rate"] or (FINE_TUNING_RATE if parent else own.rate)
     chosen = {key: settings[key] for key in ("seed", "batch", "pool", "start_pool", "checks", "every")}
-    note = settings["licence_note"]
     order = Order(
         folders=folders,
         run=run_folder,
         minutes=minutes,
         models=models,
-        request=SplitRequest(
-            settings["validation_share"],
-            settings["test_share"],
-            settings["validation"],
-            settings["test"],
-            settings["shared_scanners"],
-        ),
         recipe=Recipe(**chosen, rate=rate),
         parent=find_model(parent, models)[0] if parent else None,
-        per_series=settings["per_series"],
-        weights=settings["weights"],
-        threads=settings["threads"],
         device=settings["device"],
-        cache_bytes=settings["cache_mb"] << 20,
-        catalogue=settings["catalogue"],
-        name_sources=settings["name_sources"],
-        licence_note=note.read_text(encoding="utf-8") if note else "",
-        anyway=settings["anyway"],
+        **image_order(settings),
     )
     with TerminalTeller() as teller, Stop() as stop:
         outcome = train(order, teller, stop)
-    click.echo(
-        one_line(SENTENCES[outcome.status].format(id=outcome.model_id, place=outcome.place, run=run_folder))
-    )
-    sys.exit(0 if outcome.status in ("released", "unchanged") else 1)
+    told(outcome, run_folder)
 
 
 FINE_TUNING_RATE = 5e-4

@@ -30,7 +30,7 @@ def command(path: Path, original: Path | None, as_json: bool, jobs: int) -> None
     JSON: schema "dicomnn.verify/1"; files, verified, not_coded, skipped, failed (counts); ok (bool);
     items: [{path, status, code, detail, exact, bytes_original, bytes_coded, dataset_digest,
     file_identical, profile, model_id, seconds}], sorted by path. status is verified, not-coded, skipped or
-    failed; exact is data-set, pixels, bounded or empty.
+    failed; exact is data-set, pixels, bounded, lossy or empty.
     """
     started = time.monotonic()
     results = walk(plan("verify", path, original, jobs=jobs), jobs=jobs, quiet=as_json)

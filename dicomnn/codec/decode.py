@@ -32,10 +32,15 @@ from dicomnn.errors import (
 )
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    from dicomnn.codec.lossy_image import LossyLayout
     from dicomnn.codec.model import Model
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 Models = Callable[[str], "Model"]
+LOSSY_MAGIC = b"DNNQ"
+"""Payloads of the lossy tier begin with it (``lossy_image.py``); everything here reads them too."""
 
 
 def read_header(payload: Buffer) -> Header:
@@ -43,17 +48,31 @@ def read_header(payload: Buffer) -> Header:
     for.
     """
     view = memoryview(payload)
-    layout = parse(view)
+    layout = read_layout(view)
     layout.check_end(view)
     return layout.header
 
 
+def read_layout(payload: memoryview) -> Layout | LossyLayout:
+    """Where everything lies in a payload of either kind; only the header has been checked."""
+    lossy = _lossy(payload)
+    return parse(payload) if lossy is None else lossy.parse(payload)
+
+
+def _lossy(payload: memoryview) -> ModuleType | None:
+    """What reads the payloads of the lossy tier, where this is one."""
+    if bytes(payload[:4]) != LOSSY_MAGIC:
+        return None
+    from dicomnn.codec import lossy_image  # its kernels take a while to load
+
+    return lossy_image
+
+
 def decode(payload: Buffer, models: Models, *, threads: int = 1) -> np.ndarray:
     """All frames: raw words (frames, rows, columns), uint8 or uint16. Their digest has been checked."""
-    view, layout = _whole(payload)
-    header = layout.header
+    header = read_header(payload)
     frames = np.empty((header.frames, header.rows, header.columns), header.sample_format.dtype)
-    for number, words in enumerate(_frames(layout, view, models, threads)):
+    for number, words in enumerate(decode_frames(payload, models, threads=threads)):
         frames[number] = words
     return frames
 
@@ -63,6 +82,10 @@ def decode_frames(payload: Buffer, models: Models, *, threads: int = 1) -> Itera
 
     All checksums are checked before the first, the digest after the last: only then are the pixels proven.
     """
+    lossy = _lossy(memoryview(payload))
+    if lossy is not None:
+        yield from lossy.decode_frames(memoryview(payload), models, threads=threads)
+        return
     view, layout = _whole(payload)
     yield from _frames(layout, view, models, threads)
 
@@ -105,6 +128,10 @@ def decode_frame(payload: Buffer, models: Models, frame: int, *, threads: int = 
     matter.
     """
     view = memoryview(payload)
+    lossy = _lossy(view)
+    if lossy is not None:
+        words: np.ndarray = lossy.decode_frame(view, models, frame)
+        return words
     layout = parse(view)
     _check_frame(layout.header, frame)
     return _frame(layout, view, models, frame, threads)
@@ -121,9 +148,11 @@ def decode_region(
     *,
     threads: int = 1,
 ) -> np.ndarray:
-    """A rectangle of one frame, raw words (height, width); only the tiles that it touches are read."""
+    """A rectangle of one frame, raw words (height, width); only the tiles that it touches are read, of the
+    lossy tier the frame.
+    """
     view = memoryview(payload)
-    layout = parse(view)
+    layout = read_layout(view)
     header = layout.header
     _check_frame(header, frame)
     inside = 0 <= top and 0 <= left and top + height <= header.rows and left + width <= header.columns
@@ -132,6 +161,8 @@ def decode_region(
             f"The region of {height} x {width} pixels at row {top}, column {left} is not inside of the image "
             f"({header.rows} x {header.columns})."
         )
+    if not isinstance(layout, Layout):
+        return decode_frame(payload, models, frame)[top : top + height, left : left + width].copy()
     tiles = header.grid.tiles_of(top, left, height, width)
     first, last = header.grid.window(tiles[0]), header.grid.window(tiles[-1])
     words = _window(

@@ -67,6 +67,14 @@ def ssim(original: np.ndarray, decoded: np.ndarray, data_range: float) -> float:
     )
 
 
+def noise_power(plane: np.ndarray, where: np.ndarray) -> float:
+    """Mean square of what a 3x3 mean leaves of `plane` (rows, columns), over `where` (bool, same shape)."""
+    padded = np.pad(plane.astype(np.float64), 1, mode="edge")
+    rows, columns = plane.shape
+    mean = sum(padded[y : y + rows, x : x + columns] for y in range(3) for x in range(3)) / 9
+    return float(np.mean(np.square(plane - mean)[where])) if where.any() else 0.0
+
+
 def _difference(original: np.ndarray, decoded: np.ndarray) -> np.ndarray:
     if original.shape != decoded.shape or original.size == 0:
         raise SamplesInvalid(f"Arrays of the shapes {original.shape} and {decoded.shape} cannot be compared.")

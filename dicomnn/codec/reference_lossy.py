@@ -13,11 +13,6 @@ import numpy as np
 from dicomnn.errors import PayloadCorrupt, UnknownModel
 
 F = np.float32
-LIMIT = 2815
-STEPS = (1, 2, 3, 4, 5, 7, 10, 14, 20, 29, 42, 61, 91, 131, 201)
-OWN = ((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, -2), (-1, 2), (-2, -1), (-2, 1))
-PARENT = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
-SISTER = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
 MASK = ((0, -1), (0, -2), (-1, -2), (-1, -1), (-1, 0), (-1, 1), (-1, 2), (-2, -1), (-2, 0), (-2, 1))
 PAD = 3
 
@@ -25,8 +20,8 @@ PAD = 3
 def decode(payload: bytes, models: Callable[[str], bytes]) -> np.ndarray:
     """(frames, rows, columns) uint16; ``models`` gives a model file by its id."""
     magic, version, reserved, rows, columns, frames, model_id = struct.unpack_from("<4sBBHHI8s", payload)
-    if (magic, version, reserved) != (b"DNNL", 1, 0):
-        raise PayloadCorrupt("no lossy payload of version 1")
+    if (magic, version, reserved) != (b"DNNL", 2, 0):
+        raise PayloadCorrupt("no lossy payload of version 2")
     at = 22 + 8 * frames
     if struct.unpack_from("<I", payload, at)[0] != _crc32c(payload[:at]):
         raise PayloadCorrupt("the header's checksum differs")
@@ -71,8 +66,10 @@ def _digits(value: int) -> int:
     return min(15, int(value).bit_length())
 
 
-def _class(m: int) -> int:
-    return sum(step <= min(m, 255) for step in STEPS)
+def _mark(m: int) -> int:
+    if m > 255:
+        return 32 + _mark(m >> 4)
+    return sum((1 + m) ** 16 >= 1 << (2 * k - 1) for k in range(1, 65))
 
 
 def _lowest_and_bits(k: int) -> tuple[int, int]:
@@ -83,21 +80,17 @@ def _lowest_and_bits(k: int) -> tuple[int, int]:
 
 
 class _Band:
-    """A band with what its contexts need, three places of zeros round it."""
+    """Marks and signs of a band, zeros round it."""
 
     def __init__(self, rows: int, columns: int) -> None:
         shape = (rows + 2 * PAD, columns + 2 * PAD)
-        self.classes, self.activity = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        self.signs = np.zeros(shape, np.int64)
+        self.marks, self.signs = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
 
-    def at(self, y: int, u: int, places: tuple[tuple[int, int], ...]) -> list[int]:
-        return [int(self.classes[y + PAD + dy, u + PAD + dx]) for dy, dx in places]
-
-    def remember(self, y: int, u: int, m: int) -> None:
-        a = self.activity
-        mean = 5 * a[y + PAD, u + PAD - 1] + 5 * a[y + PAD - 1, u + PAD] + 4 * a[y + PAD - 1, u + PAD + 1]
-        a[y + PAD, u + PAD] = int(mean + 128 * min(m, 255)) >> 4
-        self.classes[y + PAD, u + PAD] = _class(m)
+    def at(self, y: int, u: int) -> int:
+        """Beyond the zeros there are more of them."""
+        y, u = y + PAD, u + PAD
+        rows, columns = self.marks.shape
+        return int(self.marks[y, u]) if 0 <= y < rows and 0 <= u < columns else 0
 
 
 class _Frame:
@@ -107,8 +100,8 @@ class _Frame:
         self.words = [int(word) for word in np.frombuffer(stream, "<u2", offset=13)]
         self.next, self.shape, self.model = 0, shape, model
         self.levels = max(0, min(5, min(shape).bit_length() - 3))
-        self.a, self.c = np.zeros((40, 16), np.int64), np.zeros((3, 40, 23), np.int64)
-        names = ("signs", "runs", "lowest", "mask", "blocks")
+        self.corrections = np.zeros((3, 12), np.int64)
+        names = ("signs", "still", "lowest", "mask", "blocks")
         self.chances = {name: model[name].copy() for name in names}
 
     # ------------------------------------------------------------------ events
@@ -186,17 +179,15 @@ class _Frame:
             sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
         h, w = sizes[-1]
         out[:h, :w] = self.lowest(h, w).astype(F)
-        absent = _Band(sizes[0][0], sizes[0][1])
-        parents, number = [absent] * 3, 0
+        parents = [_Band(0, 0)] * 3
         for level in range(self.levels, 0, -1):
             (height, width), (h, w) = sizes[level - 1], sizes[level]
             sisters: list[_Band] = []
             for o, (ys, us) in enumerate(((0, w), (h, 0), (h, w))):
                 rows, columns = (h, height - h)[ys > 0], (w, width - w)[us > 0]
-                coder = _BandDecoder(self, level, o, number, rows, columns, parents, sisters, absent)
+                coder = _BandDecoder(self, level, o, rows, columns, parents, sisters)
                 out[ys : ys + rows, us : us + columns] = coder.values()
                 sisters.append(coder.own)
-                number += 1
             parents = sisters
         return out
 
@@ -228,106 +219,95 @@ class _BandDecoder:
         frame: _Frame,
         level: int,
         o: int,
-        number: int,
         rows: int,
         columns: int,
         parents: list[_Band],
         sisters: list[_Band],
-        absent: _Band,
     ) -> None:
-        self.frame, self.level, self.o, self.number = frame, level, o, number
+        self.frame, self.level, self.o = frame, level, o
         self.rows, self.columns, self.own = rows, columns, _Band(rows, columns)
         self.parent, self.aunts = parents[o], [parents[i] for i in range(3) if i != o]
-        self.sister = sisters[0] if o > 0 else absent
-        self.sister_2 = sisters[1] if o == 2 else absent
-        self.beside = sisters[o - 1] if o > 0 else absent
-
-    def inputs(self, y: int, u: int) -> list[int]:
-        x = self.own.at(y, u, OWN) + self.parent.at(y >> 1, u >> 1, PARENT)
-        x += [aunt.at(y >> 1, u >> 1, ((0, 0),))[0] for aunt in self.aunts]
-        x += self.sister.at(y, u, SISTER) + self.sister_2.at(y, u, SISTER)
-        a = self.own.activity
-        x.append(_digits(int(a[y + PAD, u + PAD - 1] + a[y + PAD - 1, u + PAD]) >> 1))
-        x.append(_digits(self.parent.activity[(y >> 1) + PAD, (u >> 1) + PAD]))
-        x.append(_digits(self.beside.activity[y + PAD, u + PAD]))
-        return x
-
-    def still(self, y: int, u: int, x: list[int]) -> bool:
-        above = [x[i] for i in (1, 2, 3, 5, 6, 7, 8, 9)]
-        return not any(above + x[10:31] + x[32:]) and self.own.activity[y + PAD - 1, u + PAD] < 2
-
-    def logits(self, x: list[int]) -> list[int]:
-        m, o = self.frame.model, self.o
-        h = m["levels"][o, self.level] + sum(m["classes"][o, i, c] for i, c in enumerate(x))
-        h = np.clip(h, 0, 511)
-        return [int(v) for v in np.clip((m["heads_bias"][o] + m["heads"][o] @ h) >> 6, -LIMIT, LIMIT)]
-
-    def above(self, j: int, logits: list[int]) -> int:
-        frame, o = self.frame, self.o
-        g = logits[min(j, 3)]
-        if j >= 3:
-            g = min(max(g + int(frame.model["offsets"][o, min(j, 19)]), -LIMIT), LIMIT)
-        place = (g + LIMIT) >> 8
-        moved = g + int(frame.a[j, self.number] >> 16) + int(frame.c[o, j, place] >> 16)
-        one = int(frame.model["sigmoid"][LIMIT + min(max(moved, -LIMIT), LIMIT)])
-        bit = frame.binary(one)
-        error = 65536 * bit - one
-        frame.a[j, self.number] += 2 * error
-        frame.c[o, j, place] += 5 * error
-        return bit
+        self.sisters = list(sisters)
+        self.parts = (columns + 15) // 16
+        self.activity = [0] * (16 * self.parts)
 
     def values(self) -> np.ndarray:
         out = np.zeros((self.rows, self.columns), F)
-        quiet_logits = self.logits([0] * 34)
         for y in range(self.rows):
-            u = 0
-            while u < self.columns:
-                x = self.inputs(y, u)
-                before = self.own.activity[y + PAD, u + PAD - 1]
-                known = self.still(y, u, x) and not x[0] and not x[4] and before < 2
-                if known:
-                    zeros, r = self.run(y, u)
-                    u += zeros
-                    if zeros:
-                        self.own.remember(y, u - 1, 0)
-                    if zeros == r:
-                        continue
-                logits = quiet_logits if known else self.logits(x)
-                out[y, u] = self.value(y, u, logits, known)
-                u += 1
+            coded = self.coded_parts(y)
+            for odd in (0, 1):
+                slopes = np.zeros(12, np.int64)
+                for u in range(odd, self.columns, 2):
+                    if u // 16 in coded:
+                        out[y, u] = self.value(y, u, slopes)
+                moved = self.frame.corrections[self.o] + slopes
+                self.frame.corrections[self.o] = np.clip(moved, -81920, 81920)
+            marks = [self.own.at(y, u) for u in range(-1, 16 * self.parts + 1)]
+            for u in range(16 * self.parts):
+                new = 4 * (2 * marks[u + 1] + marks[u] + marks[u + 2])
+                self.activity[u] += (new - self.activity[u]) >> 2
         return out
 
-    def run(self, y: int, u: int) -> tuple[int, int]:
-        r = 1
-        while r < 16 and u + r < self.columns and self.still(y, u + r, self.inputs(y, u + r)):
-            r += 1
-        if not self.frame.adaptive("runs", (self.o, self.level, r)):
-            return r, r
-        if r == 1:
-            return 0, r
-        f = 65536 // r
-        i = self.frame.state % 65536 // f
-        if i >= r:
-            i = r - 1
-        self.frame.take(i * f, f)
-        return i, r
+    def coded_parts(self, y: int) -> set[int]:
+        """The live parts of a row, and those that an event says have values."""
+        live, hints = [], []
+        for p in range(self.parts):
+            here, there = range(16 * p, 16 * p + 16), range(8 * p, 8 * p + 8)
+            above = any(self.own.at(y - 1, u) for u in here)
+            live.append(above or any(self.parent.at(y >> 1, u) for u in there))
+            sisters = any(sister.at(y, u) for sister in self.sisters for u in here)
+            hints.append(sisters or any(aunt.at(y >> 1, u) for aunt in self.aunts for u in there))
+        coded = set()
+        for p in range(self.parts):
+            if not live[p]:
+                beside = sum(live[q] for q in (p - 1, p + 1) if 0 <= q < self.parts)
+                some = 0
+                for value in self.activity[16 * p : 16 * p + 16]:
+                    some |= value
+                k = 9 * hints[p] + 3 * beside + (0 if some == 0 else (1 if some < 16 else 2))
+                if not self.frame.adaptive("still", (self.o, self.level, k)):
+                    continue
+            coded.add(p)
+        return coded
 
-    def value(self, y: int, u: int, logits: list[int], known: bool) -> np.float32:
-        frame, o, s = self.frame, self.o, self.own.signs
-        k = 1 if known else 0
-        while k < 39 and self.above(k, logits):
+    def inputs(self, y: int, u: int) -> list[int]:
+        own, parent, odd = self.own.at, self.parent.at, u % 2
+        x = [own(y - 1, u), own(y - 1, u - 1) + own(y - 1, u + 1), own(y - 2, u)]
+        x += [own(y - 2, u - 1) + own(y - 2, u + 1), own(y - 1, u - 2) + own(y - 1, u + 2)]
+        x.append(self.activity[u] >> 3)
+        x += [own(y, u - 1) + own(y, u + 1), own(y, u - 3) + own(y, u + 3)] if odd else [0, 0]
+        h, v, yy, uu = (1 if odd else -1), (1 if y % 2 else -1), y >> 1, u >> 1
+        x += [parent(yy, uu), parent(yy, uu + h), parent(yy + v, uu)]
+        x.append(parent(yy, uu - h) + parent(yy - v, uu) + parent(yy + v, uu + h))
+        x += [aunt.at(yy, uu) for aunt in self.aunts]
+        for sister in self.sisters:
+            x += [sister.at(y, u), sister.at(y, u - 1) + sister.at(y, u + 1)]
+            x.append(sister.at(y - 1, u) + sister.at(y + 1, u))
+        return x + [0] * (20 - len(x))
+
+    def value(self, y: int, u: int, slopes: np.ndarray) -> np.float32:
+        frame, m, o, p = self.frame, self.frame.model, self.o, u % 2
+        h = (m["levels"][o, p, self.level] + np.array(self.inputs(y, u)) @ m["inputs"][o, p]) >> 5
+        z = (m["heads_bias"][o, p] + np.clip(h, 0, 4095) @ m["heads"][o, p]) >> 8
+        z = min(max(int(z), 0), 3071)
+        c = min(max((z + (int(frame.corrections[o, z >> 8]) >> 8)) >> 5, 0), 95)
+        slot, k, start = frame.state % 65536, 0, 0
+        while slot >= start + m["frequencies"][c, k]:
+            start += int(m["frequencies"][c, k])
             k += 1
+        frame.take(start, int(m["frequencies"][c, k]))
+        slopes[z >> 8] += m["slopes"][c, k]
         least, bits = _lowest_and_bits(k)
-        m = least + frame.raw(bits)
-        self.own.remember(y, u, m)
-        if m == 0:
+        magnitude = least + frame.raw(bits)
+        if magnitude == 0:
             return F(0)
-        yy, uu = y + PAD, u + PAD
-        at = 9 * int(s[yy, uu - 1]) + 3 * int(s[yy - 1, uu]) + int(s[yy - 1, uu - 1])
-        negative = frame.adaptive("signs", (o, at), 64, 6)
+        s, yy, uu = self.own.signs, y + PAD, u + PAD
+        near = ((0, -1), (-1, 0), (0, 1)) if p else ((-1, 0), (-1, -1), (-1, 1))
+        a, b, d = (int(s[yy + dy, uu + du]) for dy, du in near)
+        negative = frame.adaptive("signs", (o, p, 9 * a + 3 * b + d), 64, 6)
         s[yy, uu] = 1 + negative
-        point = frame.model["points"][o, min(m, 3) - 1, (logits[min(m, 2)] + LIMIT) >> 8]
-        size = F(m) - F(point) / F(256)
+        self.own.marks[yy, uu] = _mark(magnitude)
+        size = F(magnitude) - F(m["points"][o, c, min(magnitude, 3) - 1]) / F(256)
         return F(-size if negative else size)
 
 

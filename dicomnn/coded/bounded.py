@@ -1,4 +1,4 @@
-"""The profile bounded:N: a new object beside the original, and how far its pixels moved."""
+"""What a profile with loss makes: a new object beside the original, and how far its pixels moved."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ import numpy as np
 from dicomnn.codec.decode import decode_frames
 from dicomnn.codec.payload import Payload
 from dicomnn.codec.planes import split
+from dicomnn.codec.profile import Profile
 from dicomnn.codec.sample import SampleFormat, stored_values
 from dicomnn.coded.mapping import Mapping
 from dicomnn.coded.original import Original, native_surroundings
 from dicomnn.coded.spool import spool_file
 from dicomnn.coded.stored import Models
-from dicomnn.dicom.derive import LARGEST, SMALLEST, LossyFacts, derived_surroundings, new_uid
+from dicomnn.dicom.derive import (
+    LARGEST,
+    LOSSY_TIER,
+    METHOD,
+    SMALLEST,
+    LossyFacts,
+    derived_surroundings,
+    new_uid,
+)
 from dicomnn.dicom.scan import Layout, scan
 
 
@@ -70,22 +79,29 @@ def derived(
     layout: Layout,
     original: Original,
     payload: Payload,
-    bound: int,
+    profile: Profile,
     models: Models,
     *,
     threads: int = 1,
 ) -> Original:
     """`original` with the surroundings of its lossy version: new UID, marks, source (PS3.3 C.7.6.1.1.5).
 
+    The ratio in the marks counts bytes for `bounded`; for `lossy`, whose caps do so, Bits Stored.
     Raises DataSetMalformed when the data set does not allow it.
     """
     smallest, largest = _range(layout, original, payload, models, threads)
+    ratio, method = original.shape.total_bytes / len(payload), METHOD
+    if profile.kind == "lossy":
+        kind, method = original.sample_format, LOSSY_TIER
+        ratio *= kind.bits_stored / kind.bits_allocated
     facts = LossyFacts(
-        bound=bound,
-        ratio=original.shape.total_bytes / len(payload),
+        bound=profile.bound,
+        ratio=ratio,
         smallest=smallest,
         largest=largest,
         sop_instance_uid=new_uid(),
+        method=method,
+        promise=profile.promise,
     )
     surroundings = derived_surroundings(mapping.buffer, layout, facts)
     meta, head, dropped = surroundings.before_dataset, surroundings.head, original.dropped
@@ -99,7 +115,7 @@ def derived(
         head=head,
         between=surroundings.tail[:split],
         after=surroundings.tail[split:],
-        exact="bounded",
+        exact=profile.kind,
         dropped=dropped,
     )
 

@@ -6,9 +6,13 @@ say anyway is not said again, and ``StoredObject`` puts both together to this.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-EXACTNESS = ("data-set", "pixels", "bounded")
+EXACTNESS = ("data-set", "pixels", "bounded", "lossy")
+CHANGED = ("bounded", "lossy")
+"""Of those, what is no longer the original's pixels: an object of its own, marked as lossy."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Manifest:
     """Empty when no tile needs a model."""
     exact: str
     """What comes back: 'data-set' (every byte), 'pixels' (pixels and every other element; the original
-    was encapsulated) or 'bounded' (every stored value within the bound; the data set is a derived one)."""
+    was encapsulated), 'bounded' (every stored value within the bound; the data set is a derived one) or
+    'lossy' (a promised figure is reached on every frame; the data set is a derived one)."""
     bytes_before: int
     """Size of the original file; of an object that another archive changed, of the file that comes back."""
     bytes_after: int
@@ -59,6 +64,13 @@ class Manifest:
     dropped: tuple[str, ...] = ()
     """Elements that describe the encapsulation and left with it, as 'ggggeeee'."""
     note: str = ""
+    lossy: Mapping[str, Any] | None = None
+    """What a lossy profile promised and what became of it, where one was asked for (`lossy_record.py`)."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether what comes back is a derived object with other pixels than the original."""
+        return self.exact in CHANGED
 
     def gives(self, digest: str) -> bool:
         """Whether `digest` (SHA-256, 64 digits) is that of the data set which restoring must give."""

@@ -19,11 +19,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dicomnn.codec.decode import Header
+from dicomnn.codec.decode import Header, read_layout
 from dicomnn.codec.encode import encode
 from dicomnn.codec.model import Model
-from dicomnn.codec.payload import Payload, parse
-from dicomnn.codec.profile import Profile
+from dicomnn.codec.payload import Payload
+from dicomnn.codec.profile import CHANGED, Profile
 from dicomnn.coded.bounded import Distortion
 from dicomnn.coded.manifest import Manifest
 from dicomnn.coded.mapping import CHUNK
@@ -53,11 +53,16 @@ class Coder:
     threads: int
 
 
-def encoded(original: Original, coder: Coder, meter: Meter) -> Payload:
-    """The payload of the original's frames; their pages are given back as they are used."""
+Keeps = Callable[[int, np.ndarray, np.ndarray], bool]
+"""Whether a frame (from 0), as it was and as it comes back, keeps what a lossy profile promises."""
+
+
+def encoded(original: Original, coder: Coder, meter: Meter, *, before: int = 0) -> Payload:
+    """The payload of the original's frames; their pages are given back as they are used. `before`: in which
+    of the meter's passes before the first, counted backwards."""
 
     def done(tiles: int, total: int) -> None:
-        if meter.advance(tiles / total):
+        if meter.advance(tiles / total - before):
             original.frames_mapping.drop()
 
     return encode(
@@ -80,16 +85,17 @@ def written(
     coder: Coder,
     meter: Meter,
     encode_seconds: float,
+    keeps: Keeps | None = None,
 ) -> Sealed:
     """Write `target`, prove it, and remove it again when anything fails. Takes the payload's bytes away.
 
-    Raises VerificationFailed.
+    `keeps`: what every frame is held against where the profile is lossy. Raises VerificationFailed.
     """
     started = time.monotonic()
     try:
         _write(original, payload, manifest, target)
         payload.parts.clear()  # its bytes are in the file now, and the proof reads them from there
-        manifest, header, distortion = _prove(original, target, manifest, coder, meter)
+        manifest, header, distortion = _prove(original, target, manifest, coder, meter, keeps)
     except BaseException:
         with suppress(OSError):
             target.unlink()
@@ -115,13 +121,15 @@ def written(
 # ------------------------------------------------------------------ writing
 def manifest_of(original: Original, payload: Payload, coder: Coder, known: dict[str, Any]) -> Manifest:
     """The manifest of the file that `written` will write; `known` are the values that only the caller has."""
-    header = parse(memoryview(payload.parts[0])).header
+    # Of the lossy tier the head does not stand alone; such payloads are small.
+    whole = coder.profile.kind == "lossy"
+    header = read_layout(memoryview(bytes(payload) if whole else payload.parts[0])).header
     facts: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "library_version": library_version(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "profile": str(coder.profile),
-        "effort": coder.effort,
+        "effort": header.effort,
         "model_id": header.model_id,
         "exact": original.exact,
         "bytes_after": 0,
@@ -164,7 +172,7 @@ def _record(original: Original, manifest: Manifest) -> Record:
         restored_digest="" if exact == "data-set" else manifest.dataset_digest,
         transfer_syntax=manifest.transfer_syntax,
         received_as=manifest.original_transfer_syntax if original.encapsulated else "",
-        received_uid=manifest.original_sop_instance_uid if exact == "bounded" else "",
+        received_uid=manifest.original_sop_instance_uid if manifest.changed else "",
         bytes_before=0 if same_size else manifest.bytes_before,
         encoding="" if usual else ENCODINGS[encoding],
         pixel_vr=vr,
@@ -173,6 +181,7 @@ def _record(original: Original, manifest: Manifest) -> Record:
         place=() if original.in_order else (manifest.pixel_data_offset, manifest.dataset_length),
         dropped=manifest.dropped,
         note=manifest.note,
+        lossy=manifest.lossy,
     )
 
 
@@ -227,14 +236,19 @@ def _write_part(file: BinaryIO, part: memoryview | bytes) -> None:
 
 # ------------------------------------------------------------------ proving
 def _prove(
-    original: Original, target: Path, manifest: Manifest, coder: Coder, meter: Meter
+    original: Original,
+    target: Path,
+    manifest: Manifest,
+    coder: Coder,
+    meter: Meter,
+    keeps: Keeps | None,
 ) -> tuple[Manifest, Header, Distortion | None]:
     """Decode `target`, compare everything; returns the manifest as it stands in the file.
 
     Raises VerificationFailed.
     """
     profile = coder.profile
-    distortion = Distortion(original.sample_format) if profile.kind == "bounded" else None
+    distortion = Distortion(original.sample_format) if profile.kind in CHANGED else None
     expected = DatasetDigest(original)
     restored = hashlib.sha256()
     try:
@@ -243,7 +257,8 @@ def _prove(
                 raise VerificationFailed("the manifest was not read back as it was written")
             header = stored.header
             decoded = stored.frames(coder.models, threads=coder.threads)
-            for piece in stored.dataset(_compared(decoded, original, profile, distortion, expected, meter)):
+            compared = _compared(decoded, original, profile, distortion, expected, meter, keeps)
+            for piece in stored.dataset(compared):
                 restored.update(piece)
     except PayloadError as error:
         raise VerificationFailed(f"the payload does not decode: {error}") from error
@@ -251,7 +266,7 @@ def _prove(
         if isinstance(error, VerificationFailed):
             raise
         raise VerificationFailed(f"the written object cannot be opened: {error}") from error
-    if profile.kind == "bounded":
+    if profile.kind in CHANGED:
         if restored.hexdigest() != expected.finish():
             raise VerificationFailed("the restored data set is not the derived one")
         return _complete(original, target, manifest, restored.hexdigest()), header, distortion
@@ -267,6 +282,7 @@ def _compared(
     distortion: Distortion | None,
     expected: DatasetDigest,
     meter: Meter,
+    keeps: Keeps | None,
 ) -> Iterator[np.ndarray]:
     """The decoded frames, each compared with the original's before it is passed on."""
     number = 0
@@ -275,7 +291,13 @@ def _compared(
             raise VerificationFailed(f"frame {number - 1} decodes to {frame.shape} of {frame.dtype}")
         if distortion is not None:
             expected.feed(frame)
-            if distortion.add(wanted, frame) > profile.bound:
+            largest = distortion.add(wanted, frame)
+            if profile.kind == "lossy":
+                if largest > original.sample_format.mask:
+                    raise VerificationFailed(f"frame {number - 1} has other bits outside of Bits Stored")
+                if keeps is None or not keeps(number - 1, wanted, frame):
+                    raise VerificationFailed(f"frame {number - 1} does not keep {profile.promise}")
+            elif largest > profile.bound:
                 raise VerificationFailed(f"frame {number - 1} differs by more than {profile.bound}")
         elif not np.array_equal(frame, wanted):
             raise VerificationFailed(f"frame {number - 1} does not decode to the original's pixels")

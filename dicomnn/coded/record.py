@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -63,6 +63,8 @@ class Record:
     not tell the place."""
     dropped: tuple[str, ...] = ()
     note: str = ""
+    lossy: Mapping[str, Any] | None = None
+    """What a lossy profile promised and what became of it (`lossy_record.py`), where one was asked for."""
 
     def to_bytes(self, pixel_digest: bytes) -> bytes:
         """One line of JSON with its checksum, padded with a space to even length (PS3.5 6.2, UT).
@@ -184,6 +186,13 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(map(_text, value))
 
 
+def _facts(value: Any) -> dict[str, Any]:
+    plain = (str, int, float, bool)
+    if not isinstance(value, dict) or not all(isinstance(fact, plain) for fact in value.values()):
+        raise TypeError("not an object of plain values")
+    return dict(value)
+
+
 def _place(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) != 2:
         raise TypeError("not two numbers")
@@ -223,5 +232,6 @@ FORMS = {
     "place": Form("place", list, _place),
     "dropped": Form("dropped", list, _texts),
     "note": Form("note", str, _text),
+    "lossy": Form("lossy", dict, _facts),
 }
 """Keys of one letter stand in everyday objects; those in words are for the odd ones."""

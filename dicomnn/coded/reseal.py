@@ -44,6 +44,7 @@ STAYS = (
     "original_sop_instance_uid",
     "file_meta_digest",
     "note",
+    "lossy",
 )
 """What only the original could tell: these values of the manifest are taken over."""
 
@@ -80,7 +81,7 @@ def reseal(
 def _reseal(
     stored: StoredObject, target: Path, coder: Coder, progress: Progress | None, spool: BinaryIO
 ) -> Sealed:
-    if stored.manifest.exact == "bounded":
+    if stored.manifest.changed:
         return _left(stored, "lossy")
     around = None if stored.travelled else stored.surroundings()
     if around is None:

@@ -36,7 +36,8 @@ class Restored:
     """What came back and how exact it is.
 
     ``exact``: 'data-set' (every byte of the data set is the original's), 'pixels' (every pixel is, see
-    ``explanation`` for the rest) or 'bounded' (every stored value is within the profile's bound).
+    ``explanation`` for the rest), 'bounded' (every stored value is within the profile's bound) or 'lossy' (a
+    promised figure was reached on every frame).
     ``surroundings_intact``: every byte but the pixels is as it was when the object was coded.
     ``file_identical``: the whole file, preamble and File Meta included, is the original's.
     """
@@ -122,7 +123,7 @@ def _restore(
         raise error.about(subject) from error.__cause__
     meta_intact = stored.file_meta_intact()
     promised = stored.manifest.exact
-    exact = promised if intact or promised == "bounded" else "pixels"
+    exact = promised if intact or stored.manifest.changed else "pixels"
     return Restored(
         digest=digest,
         exact=exact,
@@ -155,10 +156,10 @@ def _explanation(stored: StoredObject, intact: bool) -> str:
     manifest = stored.manifest
     if intact and manifest.exact == "data-set":
         return "The data set is byte for byte the original."
-    if intact and manifest.exact == "bounded":
+    if intact and manifest.changed:
         return (
-            f"A derived object: every stored value is within {stored.header.profile.bound} of the original; "
-            "the data set is byte for byte as it was when it was coded."
+            f"A derived object: {_changed(stored)}; the data set is byte for byte as it was when it was "
+            "coded."
         )
     if intact:
         name = syntax(manifest.original_transfer_syntax).name
@@ -166,11 +167,10 @@ def _explanation(stored: StoredObject, intact: bool) -> str:
             f"The original was received as {name} and comes back uncompressed: every pixel is the original's "
             "and every other element is unchanged."
         )
-    pixels = (
-        f"Every stored value is within {stored.header.profile.bound} of the original"
-        if manifest.exact == "bounded"
-        else "Every pixel is the original's (checked by the payload's digest)"
-    )
+    pixels = "Every pixel is the original's (checked by the payload's digest)"
+    if manifest.changed:
+        said = _changed(stored)
+        pixels = said[0].upper() + said[1:]
     if stored.travelled:
         how = (
             f"the object now is in {syntax(stored.layout.transfer_syntax).name}, it was written in "
@@ -182,6 +182,14 @@ def _explanation(stored: StoredObject, intact: bool) -> str:
         f"{pixels}; the other elements are not byte for byte those that were coded: {how}. "
         "Expected after a trip through another archive; otherwise fetch another copy."
     )
+
+
+def _changed(stored: StoredObject) -> str:
+    """How far the pixels of a lossy object are from the original's."""
+    profile = stored.header.profile
+    if profile.kind == "bounded":
+        return f"every stored value is within {profile.bound} of the original"
+    return f"{profile.promise} was promised, and reached on every frame when it was coded"
 
 
 # ------------------------------------------------------------------ datasets, frames, regions

@@ -10,6 +10,7 @@ import numpy as np
 from dicomnn.codec.payload import Header
 from dicomnn.codec.tiles import METHODS
 from dicomnn.coded.bounded import Distortion
+from dicomnn.coded.lossy_record import LossyRecord
 from dicomnn.coded.manifest import Manifest
 
 
@@ -36,6 +37,8 @@ class Sealed:
     encode_seconds: float = 0.0
     verify_seconds: float = 0.0
     seconds: float = 0.0
+    lossy: LossyRecord | None = None
+    """Where a lossy profile was asked for."""
 
     def facts(self) -> dict[str, Any]:
         """Plain JSON values for index and report. No digests: the index has its own, the object the rest."""
@@ -49,6 +52,8 @@ class Sealed:
             "bytes_after": self.bytes_after,
             "seconds": round(self.seconds, 4),
         }
+        if self.lossy is not None:
+            facts["lossy"] = self.lossy.to_json()
         if self.manifest is None or self.header is None:
             return facts
         header, counts = self.header, np.bincount(self.header.tile_methods, minlength=len(METHODS))

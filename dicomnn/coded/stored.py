@@ -14,9 +14,9 @@ from typing import Literal
 
 import numpy as np
 
-from dicomnn.codec.decode import Header, decode_frames
+from dicomnn.codec.decode import Header, decode_frames, read_layout
 from dicomnn.codec.model import Model
-from dicomnn.codec.payload import parse
+from dicomnn.codec.profile import CHANGED
 from dicomnn.coded.bridge import pairs_swapped, plain_bytes, swapped
 from dicomnn.coded.manifest import Manifest
 from dicomnn.coded.mapping import Mapping
@@ -103,7 +103,7 @@ class StoredObject:
     def _payload(self) -> tuple[Header, memoryview]:
         """The payload, checked as a whole, without the padding byte that its element may have."""
         payload = self.block.payload
-        parts = parse(payload)
+        parts = read_layout(payload)
         if len(payload) == parts.end + parts.end % 2:
             payload = payload[: parts.end]
         parts.check_end(payload)
@@ -201,7 +201,7 @@ class StoredObject:
             profile=str(header.profile),
             effort=header.effort,
             model_id=header.model_id,
-            exact="bounded" if header.profile.kind == "bounded" else exact,
+            exact=header.profile.kind if header.profile.kind in CHANGED else exact,
             bytes_before=record.bytes_before or len(self.before_dataset()) + self.dataset_length,
             bytes_after=len(self.mapping),
             pixel_bytes=self.frames_length,
@@ -220,7 +220,19 @@ class StoredObject:
             original_sop_instance_uid=record.received_uid or self.layout.sop_instance_uid or "",
             dropped=record.dropped,
             note=record.note,
+            lossy=record.lossy,
         )
+
+    def frame_bytes(self) -> np.ndarray:
+        """(frames,) int64: bytes of each frame's pixels in the payload, headers left out."""
+        header = self.header
+        if header.profile.kind == "lossy":
+            from dicomnn.codec.lossy_image import frame_lengths  # its kernels take a while to load
+
+            return frame_lengths(self.payload)
+        each = header.tile_lengths[: header.frames * header.grid.count]
+        sums: np.ndarray = each.reshape(header.frames, -1).sum(1)
+        return sums
 
     # ------------------------------------------------------------------ the stream
     def frames(self, models: Models, *, threads: int = 1) -> Iterator[np.ndarray]:

@@ -143,6 +143,7 @@ class ImagePixel:
     window_width: float | None
     pixel_padding_value: int | None
     pixel_padding_range_limit: int | None = None
+    lossy_image_compression_ratio: str | None = None
 
 
 _TEXT = {
@@ -220,6 +221,7 @@ def read_image_pixel(buffer: Buffer, layout: Layout) -> ImagePixel | None:
         number_of_frames=None if frames is None else _whole(frames, UNREADABLE),
         photometric_interpretation=reader.text(0x00280004),
         lossy_image_compression=reader.text(0x00282110),
+        lossy_image_compression_ratio=reader.text(0x00282112),
         rescale_slope=reader.decimal(0x00281053, rescale),
         rescale_intercept=reader.decimal(0x00281052, rescale),
         rescale_type=reader.text(0x00281054) or (rescale.text(0x00281054) if rescale is not None else None),

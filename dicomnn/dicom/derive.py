@@ -24,7 +24,8 @@ from dicomnn.dicom.splice import cut, with_meta_uid
 from dicomnn.dicom.walk import Element
 from dicomnn.errors import DataSetMalformed
 
-METHOD = "DICOMNN_BOUNDED"  # Lossy Image Compression Method; our own term, as none is defined for it
+METHOD = "DICOMNN_BOUNDED"  # Lossy Image Compression Method; our own terms, as none is defined for these
+LOSSY_TIER = "DICOMNN_LOSSY"
 UNCOMPRESSED_PREDECESSOR = ("121320", "Uncompressed predecessor")  # CID 7202
 LOSSY_COMPRESSION = ("113040", "Lossy Compression")  # CID 7203
 LONGEST_DESCRIPTION = 1024  # ST
@@ -32,20 +33,22 @@ LONGEST_DESCRIPTION = 1024  # ST
 CHARSET, IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE = 0x00080005, 0x00080008, 0x00080016, 0x00080018
 DESCRIPTION, SOURCES, CODES = 0x00082111, 0x00082112, 0x00089215
 FRAME_TYPE, SHARED, PER_FRAME = 0x00089007, 0x52009229, 0x52009230
+DERIVATION_IMAGE, EVIDENCE, STUDY, SERIES = 0x00089124, 0x00089154, 0x0020000D, 0x0020000E
 SIGN, SMALLEST, LARGEST = 0x00280103, 0x00280106, 0x00280107
 LOSSY, RATIO, LOSSY_METHOD = 0x00282110, 0x00282112, 0x00282114
 MEDIA_STORAGE_INSTANCE = 0x00020003
 SIGNATURES = 0xFFFAFFFA  # void as soon as a pixel changes
 _READ = frozenset({CHARSET, IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE, DESCRIPTION, SOURCES, CODES, SHARED,
-                   PER_FRAME, SIGN, SMALLEST, LARGEST, LOSSY, RATIO, LOSSY_METHOD})
+                   PER_FRAME, EVIDENCE, STUDY, SERIES, SIGN, SMALLEST, LARGEST, LOSSY, RATIO, LOSSY_METHOD})
 
 
 @dataclass(frozen=True)
 class LossyFacts:
     """What was done to the pixels.
 
-    `bound`: largest allowed error in stored values. `ratio`: bytes before by bytes after. `smallest` and
-    `largest`: stored values of the decoded pixels. `sop_instance_uid`: of the new object.
+    `bound`: largest allowed error in stored values; of the lossy tier 0, and `promise` is what was promised
+    ('ratio=8'). `ratio`: bytes before by bytes after, of the lossy tier stored bits before by bits after.
+    `smallest` and `largest`: stored values of the decoded pixels. `sop_instance_uid`: of the new object.
     """
 
     bound: int
@@ -54,9 +57,13 @@ class LossyFacts:
     largest: int
     sop_instance_uid: str
     method: str = METHOD
+    promise: str = ""
 
     @property
     def sentence(self) -> str:
+        if self.promise:
+            return (f"Compressed by dicomnn with loss, {self.promise} promised and kept on every frame, "
+                    f"ratio {self.ratio:.4g}:1 of the bits stored")
         unit = "unit" if self.bound == 1 else "units"
         return (f"Compressed by dicomnn, every stored value within {self.bound} {unit} of its source, "
                 f"ratio {self.ratio:.4g}:1")
@@ -107,6 +114,7 @@ def derive(dataset: Dataset, facts: LossyFacts) -> Dataset:
             signed = dataset.get("PixelRepresentation") == 1
             result[tag] = DataElement(tag, "SS" if signed else "US", value)
     _mark_frames(result)
+    _derivation_group(result, facts.sentence, origin)
     return result
 
 
@@ -200,3 +208,31 @@ def _mark_frames(dataset: Dataset) -> None:
                 for item in macro.value if macro.VR == "SQ" else []:
                     if FRAME_TYPE in item:
                         item[FRAME_TYPE].value = _derived(item[FRAME_TYPE].value)
+
+
+def _derivation_group(dataset: Dataset, sentence: str, origin: Dataset) -> None:
+    """The same for enhanced multi-frame images, where the source is named in a functional group
+    (PS3.3 C.7.6.16.2.6): with that of the frames where they have one, else shared by all."""
+    frames = list(dataset[PER_FRAME].value or []) if PER_FRAME in dataset else []
+    if not frames:
+        return
+    groups = frames
+    if not any(DERIVATION_IMAGE in frame for frame in frames):
+        if not dataset.get("SharedFunctionalGroupsSequence"):
+            dataset.SharedFunctionalGroupsSequence = Sequence([Dataset()])
+        groups = list(dataset.SharedFunctionalGroupsSequence)[:1]
+    for group in groups:
+        step = Dataset()
+        step.DerivationDescription = sentence
+        step.SourceImageSequence = Sequence([copy.deepcopy(origin)])
+        step.DerivationCodeSequence = Sequence([_code(*LOSSY_COMPRESSION)])
+        group.DerivationImageSequence = Sequence([*(group.get("DerivationImageSequence") or []), step])
+    study, series = (str(dataset.get(name, "")) for name in ("StudyInstanceUID", "SeriesInstanceUID"))
+    if study and series:    # what a functional group refers to is listed here too (PS3.3 C.8.13.2.1)
+        instance, within, evidence = Dataset(), Dataset(), Dataset()
+        instance.ReferencedSOPClassUID = origin.ReferencedSOPClassUID
+        instance.ReferencedSOPInstanceUID = origin.ReferencedSOPInstanceUID
+        within.SeriesInstanceUID, within.ReferencedSOPSequence = series, Sequence([instance])
+        evidence.StudyInstanceUID, evidence.ReferencedSeriesSequence = study, Sequence([within])
+        earlier = dataset.get("SourceImageEvidenceSequence") or []
+        dataset.SourceImageEvidenceSequence = Sequence([*earlier, evidence])

@@ -5,9 +5,10 @@ A file that is not coded is kept byte for byte under one of these codes; that is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dicomnn.dicom.attributes import Attributes, ImagePixel
+from dicomnn.dicom.caps import MEASUREMENTS, MQSA, NO_SECOND, STRICTEST, Cap, cap_of
 from dicomnn.dicom.scan import Layout
 from dicomnn.dicom.splice import choose_group
 from dicomnn.dicom.syntaxes import Syntax, syntax
@@ -37,6 +38,15 @@ REASONS: dict[str, str] = {
     "too-large": "The uncompressed pixels would not fit into one DICOM element (4 GiB).",
     "no-private-group": "The file's own private elements leave no group for the coded pixels.",
     "bounded-forbidden": "Loss is not allowed for this kind of image: it is coded without loss instead.",
+    "lossy-forbidden": "No lossy profile is allowed for this image: it is coded without loss instead.",
+    "lossy-above-cap": "The rule asks for a higher ratio than is allowed: it is coded without loss instead.",
+    "lossy-body-part": "The body part is not known, and the highest ratio allowed depends on it: it is coded "
+                       "without loss instead.",
+    "lossy-no-cap": "No highest ratio is known for this kind of image: it is coded without loss instead.",
+    "lossy-pixels": "The lossy tier does not take pixels of this form: it is coded without loss instead.",
+    "promise-not-kept": "The lossy tier cannot keep the promise on every frame.",
+    "no-gain": "With loss it would not be smaller than without.",
+    "no-lossy-model": "There is no model of the lossy tier.",
     "not-smaller": "Coding did not make the object smaller.",
     "decompressed": "A person asked for it to be stored as it was received.",
     "failed": "Coding failed repeatedly; the original is kept, see the log.",
@@ -65,6 +75,7 @@ LOSSLESS_CLASSES = {  # prefixes of SOP Class UIDs (PS3.4 annex B.5)
     _STORAGE + "67": "real world values",
 }
 LOSSLESS_CLASS_FAMILIES = {_STORAGE + "11.": "a presentation state", _STORAGE + "88.": "a structured object"}
+LOSSY_MARKS = (0x00282112, 0x00282114)  # Lossy Image Compression Ratio and Method
 LARGEST_VALUE = 0xFFFFFFFE
 
 
@@ -72,8 +83,8 @@ LARGEST_VALUE = 0xFFFFFFFE
 class Verdict:
     """`frame_bytes`, `frames` and `trailing_bytes` (beyond the frames, native input) hold when `eligible`.
 
-    `profile_kind` is what may be done: 'bounded' falls to 'lossless' where loss is not allowed, and `note`
-    then is 'bounded-forbidden'. `detail` says what the table's sentence leaves open.
+    `profile_kind` is what may be done: 'bounded' and 'lossy' fall to 'lossless' where no loss is allowed, and
+    `note` then says why. `detail` says what the table's sentence leaves open. `cap`: of a lossy profile.
     """
 
     eligible: bool
@@ -84,6 +95,7 @@ class Verdict:
     profile_kind: str = "keep"
     note: str | None = None
     detail: str = ""
+    cap: Cap | None = None
 
     @property
     def sentence(self) -> str:
@@ -97,14 +109,40 @@ def reason_of(error: DicomnnError) -> str:
     return error.code if error.code in REASONS else "failed"
 
 
-def judge(layout: Layout, image_pixel: ImagePixel | None, attributes: Attributes, *,
-          profile_kind: str) -> Verdict:
-    """Whether the object may be coded with a profile of this kind ('keep', 'lossless' or 'bounded')."""
+def judge(layout: Layout, image_pixel: ImagePixel | None, attributes: Attributes, *, profile_kind: str,
+          promise: tuple[str, float] = ("", 0.0), caps: str = STRICTEST) -> Verdict:
+    """Whether the object may be coded with a profile of this kind ('keep', 'lossless', 'bounded' or 'lossy').
+
+    `promise`: figure and value of a lossy profile, held against the caps of the table `caps`.
+    """
     kind = syntax(layout.transfer_syntax)
     refused = _refused(layout, kind, profile_kind) or _bad_image(layout, kind, image_pixel)
     if refused is not None or image_pixel is None:
         return refused or _no("geometry-invalid")
-    return _measured(layout, kind, image_pixel, attributes, profile_kind)
+    verdict = _measured(layout, kind, image_pixel)
+    if not verdict.eligible or profile_kind not in ("bounded", "lossy"):
+        return replace(verdict, profile_kind=profile_kind) if verdict.eligible else verdict
+    forbidden = _lossless_only(layout, image_pixel, attributes)
+    if forbidden and profile_kind == "lossy":
+        cap = Cap(None, "", _guideline(forbidden), caps, "lossy-forbidden", _guideline(forbidden))
+    elif forbidden:
+        return replace(verdict, profile_kind="lossless", note="bounded-forbidden", detail=forbidden)
+    elif profile_kind == "bounded":
+        return replace(verdict, profile_kind="bounded")
+    else:
+        cap = cap_of(attributes, *promise, caps, rescale_type=image_pixel.rescale_type or "")
+    if cap.reason:
+        return replace(verdict, profile_kind="lossless", note=cap.reason, detail=cap.why, cap=cap)
+    return replace(verdict, profile_kind="lossy", cap=cap)
+
+
+def _guideline(forbidden: str) -> str:
+    """Why no loss is allowed, with whose rule that is."""
+    if "mammography" in forbidden or "breast" in forbidden:
+        return f"{forbidden}: {MQSA}"
+    if "before" in forbidden:
+        return f"{forbidden}: {NO_SECOND}"
+    return f"{forbidden}: {MEASUREMENTS}" if "measurements" in forbidden or "map" in forbidden else forbidden
 
 
 def _no(reason: str, detail: str = "") -> Verdict:
@@ -164,9 +202,8 @@ def _bad_image(layout: Layout, kind: Syntax, image: ImagePixel | None) -> Verdic
     return None
 
 
-def _measured(layout: Layout, kind: Syntax, image: ImagePixel, attributes: Attributes,
-              profile_kind: str) -> Verdict:
-    """What the lengths say; then the profile that may be used."""
+def _measured(layout: Layout, kind: Syntax, image: ImagePixel) -> Verdict:
+    """What the lengths say."""
     pixel_data = layout.pixel_data
     if pixel_data is None or not image.rows or not image.columns or not image.bits_allocated:
         return _no("geometry-invalid")
@@ -186,13 +223,10 @@ def _measured(layout: Layout, kind: Syntax, image: ImagePixel, attributes: Attri
         return _no("frames-inconsistent", f"{frames} frames are {wanted} bytes, {there} are there")
     else:
         trailing = there - wanted
-    forbidden = _lossless_only(image, attributes) if profile_kind == "bounded" else None
-    return Verdict(True, None, frame_bytes, frames, trailing,
-                   profile_kind="lossless" if forbidden else profile_kind,
-                   note="bounded-forbidden" if forbidden else None, detail=forbidden or "")
+    return Verdict(True, None, frame_bytes, frames, trailing)
 
 
-def _lossless_only(image: ImagePixel, attributes: Attributes) -> str | None:
+def _lossless_only(layout: Layout, image: ImagePixel, attributes: Attributes) -> str | None:
     """Why no loss is allowed, None when it is."""
     modality, sop_class = attributes.modality, attributes.sop_class_uid
     if modality is None or sop_class is None:
@@ -206,7 +240,9 @@ def _lossless_only(image: ImagePixel, attributes: Attributes) -> str | None:
     for family, why in LOSSLESS_CLASS_FAMILIES.items():
         if sop_class.startswith(family):
             return why
-    if image.lossy_image_compression not in (None, "00"):
+    marked = any((element := layout.find(tag)) is not None and element.end > element.value_start
+                 for tag in LOSSY_MARKS)
+    if image.lossy_image_compression not in (None, "00") or marked:
         return "it went through lossy compression before"
     if image.photometric_interpretation not in ("MONOCHROME1", "MONOCHROME2"):
         return "the stored values are indices into a palette, or of unknown meaning"

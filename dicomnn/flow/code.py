@@ -21,6 +21,7 @@ import structlog
 from dicomnn.archive import Instance, State, Tried, Work
 from dicomnn.codec.model import Model
 from dicomnn.codec.profile import Profile
+from dicomnn.coded.lossy import LossyRule
 from dicomnn.coded.mapping import Mapping
 from dicomnn.coded.reseal import reseal
 from dicomnn.coded.restore import restore
@@ -30,10 +31,12 @@ from dicomnn.dicom.scan import scan
 from dicomnn.errors import DicomnnError, RestoreMismatch, UnknownModel
 from dicomnn.flow.ingest import ProfileRule
 from dicomnn.flow.lift import UNKNOWN, higher
+from dicomnn.flow.lossy import UPLOADED, Lossy, lossy_rule
 from dicomnn.flow.measure import image_facts, measured
 from dicomnn.flow.opening import Archive
 from dicomnn.flow.study import keep_figures
 
+A_PERSON = "a person"           # asked for another profile
 log = structlog.get_logger(__name__)
 
 
@@ -54,8 +57,9 @@ class Coder:
     """Codes what it is given. One per worker process. ``effort``: for what no rule gives another one."""
 
     def __init__(self, archive: Archive, *, effort: str = "default", rules: Sequence[ProfileRule] = (),
-                 threads: int = 1) -> None:
+                 threads: int = 1, lossy: Lossy | None = None) -> None:
         self.archive = archive
+        self.lossy = lossy or Lossy()
         self.effort = effort
         self.rules = rules
         self.threads = threads
@@ -104,15 +108,16 @@ class Coder:
             target = incoming.path
             assert target is not None
             sealed = seal(source, target, profile=profile, model=model, models=self.archive.model,
-                          effort=effort, threads=self.threads)
+                          effort=effort, threads=self.threads,
+                          lossy=self._lossy_rule(profile, self._asked_by(instance)))
             facts = {**sealed.facts(), "image": image_facts(source)}
             if sealed.kind == "kept" or sealed.manifest is None:
                 return self._keep(work, sealed.reason or "failed", sealed.detail, facts)
             uid: str | None = None
             tried: Tried | None = Tried(effort, model.id if model else UNKNOWN)
-            if sealed.manifest.exact == "bounded":
+            if sealed.manifest.changed:
                 uid, tried = _uid_in(target), None
-                facts |= self._measured(instance, source, target, facts["image"], uid)
+                facts |= self._measured(instance, sealed, source, target, facts["image"], uid)
             self._keep_model(sealed.manifest.model_id)
             name = incoming.commit()
             swapped = self.archive.index.coded(
@@ -127,6 +132,21 @@ class Coder:
             if rule.matches(instance.calling_ae, dict(instance.attributes)):
                 return rule.effort or self.effort
         return self.effort
+
+    def _lossy_rule(self, profile: Profile, asked_by: str) -> LossyRule | None:
+        return lossy_rule(self.archive.shelf, profile, caps=self.lossy.caps, asked_by=asked_by,
+                          compare=self.lossy.compare)
+
+    def _asked_by(self, instance: Instance) -> str:
+        """What asked for the profile that the instance came with."""
+        if instance.source.startswith(UPLOADED):
+            return f"the upload by {instance.source.removeprefix(UPLOADED)}"
+        for number, rule in enumerate(self.rules, 1):
+            if rule.matches(instance.calling_ae, dict(instance.attributes)):
+                if rule.profile == instance.profile:
+                    return rule.told(number)
+                break
+        return "[coding] profile"
 
     def _again(self, work: Work) -> Done:
         """The same for what is coded already: a smaller object of the same original, or nothing happens."""
@@ -178,15 +198,15 @@ class Coder:
             target = incoming.path
             assert target is not None
             sealed = seal(original, target, profile=profile, model=model, models=self.archive.model,
-                          effort=effort, threads=self.threads)
+                          effort=effort, threads=self.threads, lossy=self._lossy_rule(profile, A_PERSON))
             tried: Tried | None = Tried(effort, model.id if model else UNKNOWN)
             if sealed.kind == "kept" or sealed.manifest is None:
                 assert tried is not None
                 return self._leave(work, sealed, tried)
-            facts, uid = {**sealed.facts(), "image": image_facts(original)}, None
-            if sealed.manifest.exact == "bounded":
+            facts, uid = {"lossy": None, **sealed.facts(), "image": image_facts(original)}, None
+            if sealed.manifest.changed:
                 uid, tried = _uid_in(target), None
-                facts |= self._measured(instance, original, target, facts["image"], uid)
+                facts |= self._measured(instance, sealed, original, target, facts["image"], uid)
             self._keep_model(sealed.manifest.model_id)
             name = incoming.commit()
             swapped = self.archive.index.coded(
@@ -219,11 +239,12 @@ class Coder:
                 log.warning("no-model", reason=error.sentence())
             return None
 
-    def _measured(self, instance: Instance, source: Path, target: Path, image: dict[str, Any],
-                  uid: str) -> dict[str, Any]:
+    def _measured(self, instance: Instance, sealed: Sealed, source: Path, target: Path,
+                  image: dict[str, Any], uid: str) -> dict[str, Any]:
         """The errors of a lossy object, while the original is still there to compare with."""
+        worst = sealed.lossy.worst_frame if sealed.lossy is not None else None
         found = measured(source, target, self.archive.model, image, series=instance.series_instance_uid,
-                         uid=uid)
+                         uid=uid, promised_worst=worst)
         keep_figures(self.archive, instance, found.pop("figures"))
         return found
 

@@ -98,4 +98,5 @@ def _coded(stored: StoredObject) -> dict[str, Any]:
         "time": manifest.time,
         "library_version": manifest.library_version,
         "note": manifest.note,
+        "lossy": None if manifest.lossy is None else dict(manifest.lossy),
     }

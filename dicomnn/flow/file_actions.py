@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dicomnn.coded.spool import path_beside, written_beside
 from dicomnn.errors import DataSetMalformed, DicomnnError, NotCoded, NotDicom, UsageError
 from dicomnn.flow.files import FileJob, FileResult, failed, sentence
+from dicomnn.flow.lossy import lossy_rule
 from dicomnn.flow.pool import Tell
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def _compress(job: FileJob, tell: Tell) -> FileResult:
     from dicomnn.coded.seal import seal
 
     target = _target(job)
-    shelf = _shelf()
+    shelf, profile = _shelf(), Profile.parse(job.profile)
     _must_be_dicom(job.source)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -33,12 +34,13 @@ def _compress(job: FileJob, tell: Tell) -> FileResult:
             sealed = seal(
                 job.source,
                 temporary,
-                profile=Profile.parse(job.profile),
+                profile=profile,
                 model=_model(),
                 models=shelf.get,
                 effort=job.effort,
                 threads=job.threads,
                 progress=tell,
+                lossy=lossy_rule(shelf, profile, caps=job.caps, asked_by="the command line"),
             )
             if sealed.kind == "kept":
                 shutil.copyfile(job.source, temporary)
@@ -62,7 +64,7 @@ def _sealed(job: FileJob, sealed: Sealed, *, coded: str) -> FileResult:
         job.name,
         coded if shrank else sealed.kind,
         sealed.reason or "",
-        sealed.detail,
+        sealed.detail or sealed.note,
         job.size,
         sealed.bytes_after if shrank else job.size,
         sealed.manifest.exact if sealed.manifest else "",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dicomnn.codec.profile import CHANGED
 from dicomnn.coded.stored import Models
 from dicomnn.errors import DicomnnError, NotDicom, UsageError
 from dicomnn.flow.rows import FileRow, decoded_sample, file_row
@@ -71,7 +72,7 @@ def _report(files: list[tuple[Path, FileRow]], models: Models) -> StudyReport:
     unshown = 0
     for choice in pictures_to_draw(report):
         file, found = by_uid[choice.sop_instance_uid]
-        if found.row.exact == "bounded":
+        if found.row.exact in CHANGED:
             unshown += 1
             continue
         try:
@@ -79,7 +80,7 @@ def _report(files: list[tuple[Path, FileRow]], models: Models) -> StudyReport:
         except DicomnnError as error:
             notes.append(f"A picture is missing: {error.sentence()}")
     if unshown:
-        notes.append("Images that were changed within a bound have no pictures here: their originals, "
+        notes.append("Images that were changed have no pictures here: their originals, "
                      "the difference would be taken from, are not among these files.")
     return replace(report, figures=tuple(figures), notes=tuple(notes))
 

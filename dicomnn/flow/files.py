@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dicomnn.dicom.caps import STRICTEST
 from dicomnn.errors import DicomnnError, NotDicom, UsageError
 from dicomnn.flow.pool import Tell, run_jobs
 
@@ -32,6 +33,7 @@ class FileJob:
     profile: str = "lossless"
     effort: str = "default"
     model: str = "newest"
+    caps: str = STRICTEST
     threads: int = 1
     overwrite: bool = False
 
@@ -63,6 +65,7 @@ def plan(
     profile: str = "lossless",
     effort: str = "default",
     model: str = "newest",
+    caps: str = STRICTEST,
     jobs: int = 1,
     overwrite: bool = False,
 ) -> list[FileJob]:
@@ -70,7 +73,8 @@ def plan(
 
     `action` is 'compress', 'recode', 'restore' (`out` is where to, see ``default_target``) or 'verify' (`out`
     is the original, a file or the tree that mirrors `source`, or None). `model` is for 'recode', see
-    ``lift.lift_to``. Raises UsageError when `source` is not there, or when `out` lies where it must not.
+    ``lift.lift_to``; `caps` for lossy profiles, see ``dicom/caps.py``. Raises UsageError when `source` is not
+    there, or when `out` lies where it must not.
     """
     if not source.exists():
         raise UsageError(f"there is no file or folder '{source}'")
@@ -97,6 +101,7 @@ def plan(
                 profile=profile,
                 effort=effort,
                 model=model,
+                caps=caps,
                 threads=threads,
                 overwrite=overwrite,
             )

@@ -45,6 +45,12 @@ class ProfileRule:
     body_part: str = ""
     effort: str = ""
 
+    def told(self, number: int) -> str:
+        """As the record of an instance names it: 'rule 2 (modality CT, body_part CHEST)'."""
+        names = ("ae_title", "modality", "sop_class_uid", "body_part")
+        wanted = ", ".join(f"{name} {getattr(self, name)}" for name in names if getattr(self, name))
+        return f"rule {number} ({wanted or 'any instance'})"
+
     def matches(self, ae_title: str, attributes: dict[str, Any]) -> bool:
         return all(not wanted or wanted == str(there or "") for wanted, there in (
             (self.ae_title, ae_title),

@@ -70,11 +70,12 @@ def sample(image: dict[str, Any], values: np.ndarray, *, series: str, uid: str, 
 
 
 def measured(source: Path, coded: Path, models: Models, image: dict[str, Any], *, series: str,
-             uid: str) -> dict[str, Any]:
+             uid: str, promised_worst: int | None = None) -> dict[str, Any]:
     """Errors of a lossy coded object against its original, frame by frame.
 
     Returns ``quality`` (JSON of `report.quality.Quality`) and ``figures``: the worst and the middle frame
-    drawn, because the original will be gone when the report is written. Memory: two frames.
+    drawn, because the original will be gone when the report is written. ``promised_worst``: the frame (from
+    1) that is worst by a promised figure, drawn too. Memory: two frames.
     """
     frames: list[FrameMeasure] = []
     kind = sample_format_of(image)
@@ -91,7 +92,8 @@ def measured(source: Path, coded: Path, models: Models, image: dict[str, Any], *
                 frames.append(measure_frame(values, stored_values(after, kind), window, ssim, number))
             assert window is not None
             quality = summarise(frames, kind.bits_stored, window, image.get("rescale_slope"), unit_of(image))
-            wanted = {quality.worst_frame or 1: "worst", (len(frames) + 1) // 2: "middle"}
+            worst = quality.worst_frame or 1
+            wanted = {(len(frames) + 1) // 2: "middle", promised_worst or worst: "worst", worst: "worst"}
             figures = []
             pairs = zip(original.each_frame(), stored_frames(coded, models), strict=True)
             for number, (before, after) in enumerate(pairs, 1):

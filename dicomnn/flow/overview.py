@@ -14,6 +14,9 @@ from dicomnn.archive.accounts import Upload
 from dicomnn.conditions import Condition, DateRange, Name, OneOf, Wildcard
 from dicomnn.dicom.eligibility import REASONS
 from dicomnn.flow.opening import Archive
+from dicomnn.flow.study import study_report
+from dicomnn.report.promises import groups
+from dicomnn.report.reading import person
 
 PAGE = 50
 MOST_FOUND = 300
@@ -147,6 +150,7 @@ def progress(archive: Archive, upload: Upload) -> dict[str, Any]:
     studies_there = [study for uid in upload.studies if (study := archive.index.study(uid)) is not None]
     total = sum(study.instances for study in studies_there)
     pending = sum(study.pending for study in studies_there)
+    remarks = [] if pending else _remarks(archive, studies_there)
     return {
         "arrived": upload.arrived,
         "same": upload.same,
@@ -155,6 +159,7 @@ def progress(archive: Archive, upload: Upload) -> dict[str, Any]:
         "instances": total,
         "coded": total - pending,
         "pending": pending,
+        "remarks": remarks,
         "bytes_before": sum(study.bytes_before for study in studies_there),
         "bytes_after": sum(study.bytes_after for study in studies_there),
         "studies": [
@@ -170,6 +175,16 @@ def progress(archive: Archive, upload: Upload) -> dict[str, Any]:
             for study in studies_there
         ],
     }
+
+
+def _remarks(archive: Archive, rows: Sequence[Study]) -> list[dict[str, str]]:
+    """Where another profile was applied than was asked for, and why, as of the items of an upload."""
+    return [
+        {"name": person(row.patient_name or "no name"), "outcome": "note", "message": group.remark}
+        for row in rows
+        for group in groups(study_report(archive, row.study_instance_uid, pictures=False))
+        if group.remark
+    ]
 
 
 # ---------------------------------------------------------------------- the node

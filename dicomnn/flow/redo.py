@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dicomnn.archive import Instance, State
-from dicomnn.codec.profile import Profile
+from dicomnn.codec.profile import CHANGED, Profile
 from dicomnn.errors import InstanceNotFound
 from dicomnn.flow.lift import lift_to
 from dicomnn.flow.opening import Archive
@@ -66,7 +66,8 @@ def _kind(instance: Instance) -> str:
         return "never" if instance.reason in _NEVER else "kept"
     if not instance.state.is_coded:
         return ""
-    return {"bounded": "lossy", "pixels": "repacked"}.get(str(instance.facts.get("exact")), "coded")
+    exact = str(instance.facts.get("exact"))
+    return "lossy" if exact in CHANGED else "repacked" if exact == "pixels" else "coded"
 
 
 def compress_again(archive: Archive, study: str, *, profile: str, effort: str, by: str) -> Asked:
@@ -88,8 +89,7 @@ def compress_again(archive: Archive, study: str, *, profile: str, effort: str, b
                          for instance in list(archive.index.instances(study=study, state=State.KEPT,
                                                                       reason=reason)))
         return Asked(asked, total - asked)
-    Profile.parse(profile)
-    return _ask_as(archive, study, profile, effort, total, by)
+    return _ask_as(archive, study, str(Profile.parse(profile)), effort, total, by)
 
 
 def decompress(archive: Archive, study: str, *, by: str) -> Asked:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dicomnn.dicom.display import Facts, Window, shown
-from dicomnn.dicom.mark import marked
+from dicomnn.dicom.mark import loss_words, marked
 from dicomnn.dicom.scaling import fitted, scaled
 from dicomnn.errors import IdentifierInvalid
 from dicomnn.flow.frames import Frames, Image, tag_of
-from dicomnn.flow.metadata import Metadata, values_of
+from dicomnn.flow.metadata import Metadata
 
 if TYPE_CHECKING:
     from dicomnn.archive.index import Instance
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 JPEG, PNG = "image/jpeg", "image/png"
 LARGEST_SIDE = 8192
 LARGEST_AREA = 16 << 20     # pixels of a scaled picture: some 300 MiB on the way
-LOSSY = "00282110"
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,8 @@ class Rendering:
         return self._frames.cache.once(key, lambda: self._encoded(instance, number, wanted))
 
     def shown(self, instance: Instance, number: int, wanted: Picture) -> np.ndarray:
-        """The same as (rows, columns[, 3]) of uint8; what was compressed with loss says so in a corner."""
+        """The same as (rows, columns[, 3]) of uint8; what was compressed with loss says so in a corner,
+        with the ratio."""
         image = self._frames.image(instance)
         box = _box(image, wanted.viewport)
         facts = Facts(image.pixel, image.photometric_interpretation, image.planar_configuration,
@@ -84,7 +84,8 @@ class Rendering:
             whole = shown(raw, (rows, columns), facts, number - 1, wanted.window)
             picture = whole[top:top + height, left:left + width]
         picture = _placed(picture, wanted.viewport)
-        return marked(picture) if "01" in values_of(facts.attributes, LOSSY) else picture
+        words = loss_words(image.pixel, instance.transfer_syntax_uid)
+        return marked(picture, words) if words else picture
 
     def _encoded(self, instance: Instance, number: int, wanted: Picture) -> bytes:
         import imagecodecs

@@ -24,7 +24,7 @@ from dicomnn.dicom.scan import scan
 from dicomnn.errors import DicomnnError, NotCoded
 from dicomnn.flow.measure import sample, unit_of
 from dicomnn.report.figures import Choice, FrameSample
-from dicomnn.report.quality import identical, within
+from dicomnn.report.quality import Quality, identical, within
 from dicomnn.report.study import InstanceRow
 
 NOT_CODED = "not-coded"
@@ -90,9 +90,12 @@ def _coded(stored: StoredObject, image: dict[str, Any]) -> dict[str, Any]:
     counts = np.bincount(header.tile_methods, minlength=len(METHODS))
     unit = unit_of(image)
     bits = header.sample_format.bits_stored
-    exact = manifest.exact != "bounded"
     slope = image.get("rescale_slope")
-    quality = identical(bits, unit) if exact else within(header.profile.bound, bits, slope, unit)
+    quality: Quality | None = identical(bits, unit)
+    if manifest.exact == "bounded":
+        quality = within(header.profile.bound, bits, slope, unit)
+    elif manifest.changed:
+        quality = None      # of a lossy object without its original only `lossy` is known
     return {
         "state": "coded", "bytes_before": manifest.bytes_before, "profile": manifest.profile,
         "effort": manifest.effort, "model_id": manifest.model_id, "exact": manifest.exact,
@@ -100,7 +103,8 @@ def _coded(stored: StoredObject, image: dict[str, Any]) -> dict[str, Any]:
         "tiles": {name: int(count) for name, count in zip(METHODS, counts, strict=True) if count},
         "transfer_syntax": manifest.original_transfer_syntax, "bits_stored": bits,
         "frames": header.frames, "rows": header.rows, "columns": header.columns,
-        "dataset_digest": manifest.original_dataset_digest, "quality": quality}
+        "dataset_digest": manifest.original_dataset_digest, "quality": quality,
+        "lossy": manifest.lossy}
 
 
 def decoded_sample(path: Path, found: FileRow, choice: Choice, models: Models) -> FrameSample:

@@ -170,7 +170,7 @@ def _row(instance: Instance, conflicts: tuple[Conflict, ...]) -> InstanceRow:
         "seconds": facts.get("seconds"), "reason": reason or "",
         "reason_text": _reason_text(instance) if reason else "", "note": facts.get("note") or "",
         "dataset_digest": instance.digest, "quality": _quality(facts, image) if coded else None,
-        "conflicts": conflicts,
+        "conflicts": conflicts, "lossy": facts.get("lossy"),
     })
 
 

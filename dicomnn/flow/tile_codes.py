@@ -23,6 +23,9 @@ WORDS = (
 )
 
 
+LOSSY_WORDS = "The lossy tier codes frames as a whole, by wavelet: there are no tiles and no such layer."
+
+
 def of_frame(archive: Archive, instance: Instance, number: int) -> dict[str, Any]:
     """``tiles``: for each tile of frame ``number`` (counted from 1), its method, its bytes, and its 16
     numbers (None where it has none); ``words``: what that is. Raises UsageError."""
@@ -35,6 +38,8 @@ def of_frame(archive: Archive, instance: Instance, number: int) -> dict[str, Any
                 header, payload = stored.header, bytes(stored.payload)
         except NotCoded:
             return nothing
+    if header.profile.kind == "lossy":
+        return nothing | {"words": LOSSY_WORDS}
     if not 1 <= number <= header.frames:
         raise UsageError(f"there is no frame {number}")
     layout, count = parse(memoryview(payload)), header.grid.count

@@ -24,6 +24,7 @@ from dicomnn.dicom.secondary_capture import Person, PictureRefused, Place, kind_
 from dicomnn.errors import DataSetMalformed, DicomnnError, InstanceNotFound, NotDicom, UsageError
 from dicomnn.flow.file_in import FileIn, Sender
 from dicomnn.flow.ingest import Ingest, Outcome
+from dicomnn.flow.lossy import UPLOADED
 from dicomnn.flow.unpacking import ZipLimits, ZipReader, ZipRefused, is_zip
 
 HEAD = 256 << 10  # bytes in which a file says what it is
@@ -56,7 +57,7 @@ class Desk:
 
     def begin(self, who: str, address: str, profile: str, person: Person) -> Upload:
         """An upload, to which files are then given. Raises UsageError for a profile that is none."""
-        Profile.parse(profile)
+        profile = str(Profile.parse(profile))
         now = time.time()
         facts = {"person": asdict(person), "study": _uid(), "series": _uid()}
         upload = Upload(secrets.token_urlsafe(12), who, address, profile, now, now, facts=facts)
@@ -95,7 +96,7 @@ class _Walk:
     def __init__(self, ingest: Ingest, limits: ZipLimits, upload: Upload) -> None:
         policy = replace(ingest.policy, profile=upload.profile, rules=())
         self._ingest, self._limits, self._upload = Ingest(ingest.archive, policy), limits, upload
-        self._sender = Sender(f"web:{upload.who}", peer_address=upload.address)
+        self._sender = Sender(f"{UPLOADED}{upload.who}", peer_address=upload.address)
         self._person = _person(upload.facts)
         self._number = upload.arrived + upload.same
 

@@ -6,20 +6,24 @@ Windows, zoom and difference are the browser's work, so a frame crosses the wire
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from dicomnn.archive import Instance, State
+from dicomnn.codec.profile import CHANGED
 from dicomnn.codec.sample import SampleFormat, stored_values
 from dicomnn.coded.stored import StoredObject
 from dicomnn.dicom.attributes import ImagePixel
+from dicomnn.dicom.mark import loss_words, marked
 from dicomnn.errors import DicomnnError, FrameUndecodable, NotCoded
 from dicomnn.flow.frames import Frames, Image
 from dicomnn.flow.measure import unit_of
 from dicomnn.flow.opening import Archive
 from dicomnn.flow.study import figure_path, study_report
+from dicomnn.report.promises import Group, groups
 from dicomnn.report.study import InstanceRow, StudyReport, statement
 
 PICTURES = ("original", "decoded", "difference")
@@ -56,6 +60,11 @@ def report_of(archive: Archive, study: str, *, pictures: bool = False) -> StudyR
     return study_report(archive, study, pictures=pictures)
 
 
+def promises(report: StudyReport) -> list[Group]:
+    """What was promised and reached, by groups of images."""
+    return groups(report)
+
+
 def _instance(row: InstanceRow) -> dict[str, Any]:
     quality = row.quality.to_json() if row.quality is not None else None
     return {
@@ -66,6 +75,7 @@ def _instance(row: InstanceRow) -> dict[str, Any]:
         "seconds": row.seconds, "quality": quality, "digest": row.dataset_digest, "tiles": dict(row.tiles),
         "model": row.model_id, "class": row.sop_class_name, "bits_stored": row.bits_stored,
         "picture": bool(row.rows and row.columns), "note": row.note,
+        "lossy": None if row.lossy is None else row.lossy.to_json(),
     }
 
 
@@ -84,11 +94,16 @@ def describe(frames: Frames, instance: Instance) -> dict[str, Any]:
         "inverted": image.photometric_interpretation == "MONOCHROME1",
         "unit": unit_of({"rescale_slope": pixel.rescale_slope, "rescale_type": pixel.rescale_type,
                          "modality": modality}),
-        "lossy_before": pixel.lossy_image_compression == "01",
+        "loss": loss_of(frames, instance),
         "figures": [{"frame": figure["frame"], "role": figure["role"],
                      "max_error": figure["max_error"], "amplification": figure["amplification"]}
                     for figure in kept_figures(frames.archive, instance)],
     }
+
+
+def loss_of(frames: Frames, instance: Instance) -> str:
+    """'lossy 8:1' or the like of what was compressed with loss, by whom ever; '' else."""
+    return loss_words(frames.image(instance).pixel, instance.transfer_syntax_uid)
 
 
 def values(frames: Frames, instance: Instance, number: int) -> Values:
@@ -135,13 +150,18 @@ def _colour(raw: bytes, image: Image, rows: int, columns: int) -> bytes:
     return np.ascontiguousarray(picture).tobytes()
 
 
+def plane(values_: Values) -> np.ndarray:
+    """(rows, columns) of stored values, (rows, columns, 3) of colours; little endian."""
+    shape = (values_.rows, values_.columns) + ((3,) if values_.kind == "rgb8" else ())
+    dtype = {"u8": "u1", "rgb8": "u1", "u16": "<u2", "i16": "<i2"}[values_.kind]
+    return np.frombuffer(values_.data, dtype).reshape(shape)
+
+
 def exact_png(values_: Values) -> bytes:
     """A frame as PNG: stored values of 8 or 16 bits, signed ones shifted by 32768; colours as they are."""
     import imagecodecs
 
-    shape = (values_.rows, values_.columns) + ((3,) if values_.kind == "rgb8" else ())
-    dtype = {"u8": "u1", "rgb8": "u1", "u16": "<u2", "i16": "<i2"}[values_.kind]
-    pixels = np.frombuffer(values_.data, dtype).reshape(shape)
+    pixels = plane(values_)
     if values_.kind == "i16":
         pixels = (pixels.astype(np.int32) + 32768).astype(np.uint16)
     native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
@@ -157,8 +177,7 @@ def frame_measures(archive: Archive, instance: Instance) -> dict[str, Any]:
         try:
             with StoredObject(path) as stored:
                 header = stored.header
-                each = header.tile_lengths[:header.frames * header.grid.count]
-                sums = each.reshape(header.frames, -1).sum(1) * 8.0 / (header.rows * header.columns)
+                sums = stored.frame_bytes() * 8.0 / (header.rows * header.columns)
         except NotCoded:
             return {"bits": [], "errors": {}}
     return {"bits": [round(float(value), 4) for value in sums],
@@ -167,7 +186,7 @@ def frame_measures(archive: Archive, instance: Instance) -> dict[str, Any]:
 
 def kept_figures(archive: Archive, instance: Instance) -> list[dict[str, Any]]:
     """Pictures of a lossy object that were made while its original was there: worst and middle frame."""
-    if instance.state is not State.CODED or instance.facts.get("exact") != "bounded":
+    if instance.state is not State.CODED or instance.facts.get("exact") not in CHANGED:
         return []
     try:
         found = json.loads(figure_path(archive, instance).read_bytes())
@@ -176,15 +195,19 @@ def kept_figures(archive: Archive, instance: Instance) -> list[dict[str, Any]]:
     return found if isinstance(found, list) else []
 
 
-def kept_picture(archive: Archive, instance: Instance, frame: int, which: str) -> bytes | None:
-    """PNG of one of `PICTURES` of a frame; None where it was not kept."""
-    from base64 import b64decode
+def kept_picture(frames: Frames, instance: Instance, frame: int, which: str) -> bytes | None:
+    """PNG of one of `PICTURES` of a frame, marked where it is the lossy one; None where it was not kept."""
+    import imagecodecs
 
-    for figure in kept_figures(archive, instance):
+    for figure in kept_figures(frames.archive, instance):
         if figure.get("frame") == frame and which in PICTURES:
-            return b64decode(figure[f"{which}_png"])
+            picture = b64decode(figure[f"{which}_png"])
+            if which != "decoded":
+                return picture
+            words = loss_words(frames.image(instance).pixel) or "lossy"
+            return bytes(imagecodecs.png_encode(marked(imagecodecs.png_decode(picture), words)))
     return None
 
 
 __all__ = ["DicomnnError", "Frames", "Values", "describe", "exact_png", "frame_measures", "kept_picture",
-           "report_of", "values", "view"]
+           "plane", "promises", "report_of", "values", "view"]

@@ -11,7 +11,9 @@ from importlib import resources
 
 from dicomnn.report.drawing import escape, histogram, legend, share_bar, size_bar
 from dicomnn.report.figures import Figure
+from dicomnn.report.html_lossy import lossy_section
 from dicomnn.report.quality import Quality
+from dicomnn.report.reading import date, grouped, number, person, ratio_text, size
 from dicomnn.report.study import (
     InstanceRow,
     SeriesRow,
@@ -24,51 +26,7 @@ from dicomnn.report.study import (
 
 MOST_ROWS = 400
 EXACT_WORDS = {"data-set": "every byte", "pixels": "pixels identical, other elements unchanged",
-               "bounded": "within the bound"}
-
-
-def size(count: int) -> str:
-    """Bytes in decimal units with three figures."""
-    value, unit = float(count), "bytes"
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if value < 999.5 or unit == "TB":
-            break
-        value /= 1000
-    if unit == "bytes":
-        return f"{count} bytes"
-    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
-
-
-def ratio_text(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f} : 1"
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """A figure with at most ``digits`` decimals; infinity and the unknown have signs of their own."""
-    if value is None:
-        return "–"
-    if math.isinf(value):
-        return "∞"
-    if value and abs(value) < 10 ** -digits:
-        return f"{value:.1e}"
-    return f"{value:.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:.0f}"
-
-
-def date(text: str) -> str:
-    """A DICOM date (DA) for reading; anything else as it is."""
-    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdigit() else text
-
-
-def grouped(count: int) -> str:
-    """Digits in groups of three."""
-    return f"{count:,}".replace(",", "\u202f")
-
-
-def person(name: str) -> str:
-    """A person name (PN) for reading: its first component group, family name first."""
-    group = name.split("=")[0]
-    parts = [" ".join(part.replace("^", " ").split()) for part in group.split("^", 1)]
-    return ", ".join(part for part in parts if part) or name
+               "bounded": "within the bound", "lossy": "lossy, as promised"}
 
 
 def render(report: StudyReport) -> str:
@@ -79,7 +37,8 @@ def render(report: StudyReport) -> str:
     body = "".join((
         _head(report, title), _verdict(report), _cards(report.totals), _completeness(report),
         _conflicts(report),
-        _series(report), _pictures(report), _kept(report), _contenders(report.totals), _words(report),
+        _series(report), lossy_section(report), _pictures(report), _kept(report),
+        _contenders(report.totals), _words(report),
         _foot(report)))
     return ("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
@@ -107,7 +66,11 @@ def _verdict(report: StudyReport) -> str:
     totals = report.totals
     coded, quality = totals.states.get("coded", 0), totals.quality
     changed = quality["measured"] + quality["bound"]
-    if changed:
+    promised = totals.lossy.get("kept", 0)
+    if promised:
+        lossy = max(changed, promised)
+        style, head = "note", f"Lossy: the values of {lossy} of {totals.instances} objects have changed"
+    elif changed:
         style, head = "note", f"Changed within a fixed bound: {changed} of {totals.instances} objects"
     elif coded and quality["digest"] < coded:
         style, head = "note", "For some images no quality was recorded"
@@ -256,7 +219,9 @@ def _instance(row: InstanceRow) -> str:
 
 def _pictures(report: StudyReport) -> str:
     names = {series.series_instance_uid: _series_name(series) for series in report.series}
-    drawn = "".join(_figure(figure, names.get(figure.series_instance_uid, "")) for figure in report.figures)
+    marks = {row.sop_instance_uid: _mark(row) for series in report.series for row in series.instances}
+    drawn = "".join(_figure(figure, names.get(figure.series_instance_uid, ""),
+                            marks.get(figure.sop_instance_uid, "")) for figure in report.figures)
     return f"<h2>Pictures</h2>{drawn}" if drawn else ""
 
 
@@ -266,10 +231,19 @@ _ROLES = {"only": "the only image of the series", "worst": "the frame that came 
           "middle": "the frame in the middle of the series"}
 
 
-def _figure(figure: Figure, series: str) -> str:
-    def picture(label: str, data: bytes, alt: str) -> str:
+def _mark(row: InstanceRow) -> str:
+    """'lossy 8.1:1', laid over what comes back; '' of what is exact."""
+    if row.exact not in ("bounded", "lossy"):
+        return ""
+    return "lossy" if row.loss_ratio is None else f"lossy {row.loss_ratio:.1f}".removesuffix(".0") + ":1"
+
+
+def _figure(figure: Figure, series: str, lossy: str) -> str:
+    def picture(label: str, data: bytes, alt: str, mark: str = "") -> str:
         encoded = b64encode(data).decode("ascii")
-        return (f'<div><span>{label}</span><img alt="{alt}" src="data:image/png;base64,{encoded}"></div>')
+        over = f'<b class="mark">{mark}</b>' if mark else ""
+        return (f'<div><span>{label}</span><div class="marked"><img alt="{alt}" '
+                f'src="data:image/png;base64,{encoded}">{over}</div></div>')
 
     heading = ", ".join(part for part in (series, figure.title) if part)
     shrunk = (f" Pictures are shown at 1/{figure.shrink} of the size; in the third, each point shows the "
@@ -297,7 +271,7 @@ def _figure(figure: Figure, series: str) -> str:
             f'{_ROLES.get(figure.role, escape(figure.role))}'
             f', frame {figure.frame}, {figure.columns} × {figure.rows} pixels</small>'
             f'<div class="pictures">{picture("Original", figure.original_png, "original")}'
-            f'{picture("As it comes back", figure.decoded_png, "reconstruction")}'
+            f'{picture("As it comes back", figure.decoded_png, "reconstruction", lossy)}'
             f'{picture(amplified, figure.difference_png, "difference")}'
             f'<div><span>How many pixels have which error</span>{histogram(figure.histogram)}</div></div>'
             f'<figcaption class="soft">{text}</figcaption></figure>')

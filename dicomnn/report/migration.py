@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 from dicomnn.report.drawing import escape, percent, size_bar
-from dicomnn.report.html import ratio_text, size
+from dicomnn.report.reading import ratio_text, size
 
 MOST_ROWS = 500
 _WORDS = {

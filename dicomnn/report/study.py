@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dicomnn.report.figures import Candidate, Choice, Figure, choose
+from dicomnn.report.loss import Loss, sentences, summed
 from dicomnn.report.quality import Quality, pooled
 
 SCHEMA = "dicomnn-study-report"
@@ -63,7 +64,7 @@ class InstanceRow:
     effort: str = ""
     model_id: str = ""
     exact: str = ""
-    """What comes back: 'data-set', 'pixels' or 'bounded'; '' while not coded."""
+    """What comes back: 'data-set', 'pixels', 'bounded' or 'lossy'; '' while not coded."""
     payload_bytes: int | None = None
     tiles: Mapping[str, int] = field(default_factory=dict)
     """Tiles won per contender."""
@@ -78,6 +79,8 @@ class InstanceRow:
     dataset_digest: str = ""
     quality: Quality | None = None
     conflicts: tuple[Conflict, ...] = ()
+    lossy: Loss | None = None
+    """Where a lossy profile was asked for."""
 
     @property
     def pixels(self) -> int:
@@ -94,11 +97,21 @@ class InstanceRow:
         """Of the payload, container included."""
         return 8 * self.payload_bytes / self.pixels if self.payload_bytes and self.pixels else None
 
+    @property
+    def loss_ratio(self) -> float | None:
+        """What the data set states as Lossy Image Compression Ratio; None of what is exact or not known."""
+        if self.exact == "lossy" and self.lossy is not None:
+            return self.lossy.ratio_bits_stored
+        if self.exact == "bounded" and self.payload_bytes and self.bits_allocated:
+            return self.pixels * self.bits_allocated / 8 / self.payload_bytes
+        return None
+
     def to_json(self) -> dict[str, Any]:
         data = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         data["tiles"] = dict(self.tiles)
         data["quality"] = None if self.quality is None else self.quality.to_json()
         data["conflicts"] = [asdict(conflict) for conflict in self.conflicts]
+        data["lossy"] = None if self.lossy is None else self.lossy.to_json()
         data["ratio"] = ratio(self.bytes_before, self.stored)
         data["bits_per_pixel"] = self.bits_per_pixel
         return data
@@ -110,6 +123,8 @@ class InstanceRow:
         quality = known.get("quality")
         if isinstance(quality, Mapping):
             known["quality"] = Quality.from_json(quality)
+        if isinstance(known.get("lossy"), Mapping):
+            known["lossy"] = Loss.from_json(known["lossy"])
         known["conflicts"] = tuple(
             conflict if isinstance(conflict, Conflict) else Conflict(**_known(Conflict, conflict))
             for conflict in known.get("conflicts") or ())
@@ -180,6 +195,8 @@ class Totals:
     kept: Mapping[str, int]
     conflicts: int
     quality: Mapping[str, Any]
+    lossy: Mapping[str, Any] = field(default_factory=dict)
+    """Of instances for which a lossy profile was asked (`lossy.summed`)."""
 
     @property
     def ratio(self) -> float | None:
@@ -300,15 +317,17 @@ def add_up(rows: Sequence[InstanceRow]) -> Totals:
         models=tuple(sorted({row.model_id for row in coded if row.model_id})),
         kept=dict(sorted(Counter(row.reason for row in present if row.state == "kept").items())),
         conflicts=sum(len(row.conflicts) for row in rows),
-        quality=pooled((row.quality, row.pixels) for row in coded))
+        quality=pooled((row.quality, row.pixels) for row in coded),
+        lossy=summed(row.lossy for row in present))
 
 
 def statement(totals: Totals) -> str:
     """What a reader may rely on, in plain words."""
     coded, kept, quality = totals.states.get("coded", 0), totals.states.get("kept", 0), totals.quality
     parts = []
-    bounded = quality["measured"] + quality["bound"]
-    unknown = coded - quality["digest"] - bounded
+    promised = totals.lossy.get("kept", 0)
+    bounded = quality["measured"] + quality["bound"] - min(promised, quality["measured"])
+    unknown = coded - quality["digest"] - bounded - promised
     if quality["digest"]:
         parts.append(
             f"{_count(quality['digest'], 'image')} coded without loss. Error 0, PSNR infinite and SSIM 1 "
@@ -318,8 +337,10 @@ def statement(totals: Totals) -> str:
         parts.append(
             f"{_count(bounded, 'image')} changed within the bound of the profile, with a UID of its own each "
             "and marked as lossy: no stored value differs from the original "
-            + (f"by more than {quality['max_error']}." if quality["max_error"] is not None else "by more."))
-    if unknown:
+            + (f"by more than {quality['max_error']}." if quality["max_error"] is not None and not promised
+               else "by more."))
+    parts += sentences(totals.lossy)
+    if unknown > 0:
         parts.append(f"Of {_count(unknown, 'coded image')} no quality was recorded.")
     if kept:
         parts.append(f"{_count(kept, 'object')} kept byte for byte as received.")

@@ -63,9 +63,8 @@ def card(
     parts = [
         f"# Model {model_id}",
         _what(about),
-        "## Images\n\n" + _images(data),
-        "## Licence and origin of the images\n\n"
-        + (licence_note.strip() or "*To be filled in: where the images came from, and under which terms.*"),
+        "## Images\n\n" + images(data),
+        "## Licence and origin of the images\n\n" + (licence_note.strip() or NO_LICENCE),
         "## Checked before release\n\n" + _checked(about, verification),
         "## Measured\n\n" + _measured(about, verification),
         f"{BEGIN}\n{NOT_EVALUATED}\n{END}",
@@ -74,6 +73,7 @@ def card(
     return "\n\n".join(parts) + "\n"
 
 
+NO_LICENCE = "*To be filled in: where the images came from, and under which terms.*"
 EVALUATE = "dicomnn evaluate {} FOLDER --split test --run runs/NAME --card"
 NOT_EVALUATED = "Not yet measured on the test images."
 
@@ -97,7 +97,8 @@ def _what(about: dict[str, Any]) -> str:
     )
 
 
-def _images(data: dict[str, Any]) -> str:
+def images(data: dict[str, Any]) -> str:
+    """How the images were split, counted by modality, scanner and source, and what was left out."""
     from dicomnn.training.images.split import LEVELS
 
     sides = [*SIDES, APART]

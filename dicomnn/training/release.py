@@ -23,20 +23,34 @@ def release(
     picture: Path | None = None,
 ) -> Path:
     """Write ``folder``/<id>/ and make it the newest in released.json; one that is there stays as it is."""
-    place = folder / model.id
+    manifest = {
+        "id": model.id,
+        "bytes": len(model.data),
+        "about": model.about,
+        "data": data,
+        "verification": verification,
+        "largest_sums": check_bounds(model.arrays),
+    }
+    return put(model.id, model.data, folder, manifest, curves=curves, card=card, picture=picture)
+
+
+def put(
+    model_id: str,
+    model: bytes,
+    folder: Path,
+    manifest: dict[str, Any],
+    *,
+    curves: Sequence[dict[str, Any]],
+    card: str,
+    picture: Path | None = None,
+) -> Path:
+    """As `release`, for the bytes of any kind of model."""
+    place = folder / model_id
     if not (place / "model.bin").exists():
-        partial = folder / f".{model.id}.part"
+        partial = folder / f".{model_id}.part"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        (partial / "model.bin").write_bytes(model.data)
-        manifest = {
-            "id": model.id,
-            "bytes": len(model.data),
-            "about": model.about,
-            "data": data,
-            "verification": verification,
-            "largest_sums": check_bounds(model.arrays),
-        }
+        (partial / "model.bin").write_bytes(model)
         _write(partial / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True))
         _write(partial / "curves.json", json.dumps(list(curves)))
         _write(partial / "CARD.md", card.rstrip("\n"))
@@ -47,7 +61,7 @@ def release(
         os.rename(partial, place)
     listing = folder / "released.json"
     released = json.loads(listing.read_text(encoding="utf-8")) if listing.exists() else {"models": []}
-    released["models"] = [known for known in released["models"] if known != model.id] + [model.id]
+    released["models"] = [known for known in released["models"] if known != model_id] + [model_id]
     part = folder / ".released.json.part"
     _write(part, json.dumps(released, indent=2))
     _sync(part)

@@ -8,25 +8,32 @@ released model.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from dicomnn.codec.autoencoder import SMALLEST_MAP
 from dicomnn.codec.model import Model
 from dicomnn.errors import TrainingError
-from dicomnn.training import checkpoint, export, picture
+from dicomnn.training import export, picture
 from dicomnn.training.card import card, data_of
 from dicomnn.training.data import Crop
-from dicomnn.training.images import catalogue
-from dicomnn.training.images.planes import BUDGET, PlaneCache
+from dicomnn.training.images.planes import PlaneCache
 from dicomnn.training.images.records import PlaneRecord
-from dicomnn.training.images.split import TRAIN, VALIDATION, Split, SplitRequest, split
+from dicomnn.training.images.split import TRAIN, VALIDATION, Split
 from dicomnn.training.loop import Recipe, score
 from dicomnn.training.release import release
 from dicomnn.training.run_folder import RunFolder
+from dicomnn.training.run_images import (
+    ImageOrder,
+    Outcome,
+    command_words,
+    images_digest,
+    images_of,
+    recipe_words,
+    released_already,
+    split_words,
+)
 from dicomnn.training.sampler import Sampler
 from dicomnn.training.stopping import Interrupted, Stop, Teller
 from dicomnn.training.trainer import Trainer, device_of
@@ -38,48 +45,19 @@ PICTURE = "curves.png"
 
 
 @dataclass(frozen=True)
-class Order:
-    """What `dicomnn train` was asked for. ``parent``: a model to go on from. ``catalogue``: its file, None
-    for one in the run's folder. ``anyway``: release a fine-tuned model even if its parent is as good.
-    """
+class Order(ImageOrder):
+    """What `dicomnn train` was asked for. ``parent``: a model to go on from."""
 
-    folders: tuple[Path, ...]
-    run: Path
-    minutes: float
-    models: Path
-    request: SplitRequest = SplitRequest()
     recipe: Recipe = Recipe()
     parent: Model | None = None
-    per_series: int = catalogue.PER_SERIES
-    weights: dict[str, float] | None = None
-    threads: int = 1
     device: str = "cpu"
-    cache_bytes: int = BUDGET
-    catalogue: Path | None = None
-    name_sources: bool = False
-    licence_note: str = ""
-    anyway: bool = False
 
     def fixed(self) -> dict[str, Any]:
         """What must stay the same when the run goes on."""
-        return {
-            "folders": [str(folder.resolve()) for folder in self.folders],
-            "split": _plain(asdict(self.request)),
+        return super().fixed() | {
             "recipe": self.recipe.as_dict(),
             "parent": self.parent.id if self.parent else "",
-            "per_series": self.per_series,
-            "weights": self.weights,
         }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """``status``: released, unchanged (released before), stopped (the same command goes on) or not-better."""
-
-    status: str
-    model_id: str = ""
-    place: Path | None = None
-    figures: dict[str, Any] = field(default_factory=dict)
 
 
 def train(order: Order, teller: Teller, stop: Stop) -> Outcome:
@@ -87,61 +65,16 @@ def train(order: Order, teller: Teller, stop: Stop) -> Outcome:
     device = device_of(order.device)
     with RunFolder(order.run) as folder:
         folder.begin(order.fixed())
-        done = _released_already(order, folder)
+        done = released_already(order, folder, order.models)
         if done is not None:
             return done
         try:
-            dealt, reasons, cache = _images(order, folder, teller, stop)
+            dealt, reasons, cache = images_of(order, folder, teller, stop)
+            told = paired(dealt.sides[TRAIN])
+            teller.say(f"with a plane of their series before them: {told} planes of {TRAIN}")
             return _train(order, folder, dealt, reasons, cache, str(device), teller, stop)
         except Interrupted:
             return Outcome("stopped")
-
-
-def _released_already(order: Order, folder: RunFolder) -> Outcome | None:
-    """The outcome of a run whose time is used up and whose model is there."""
-    before, saved = folder.released(), checkpoint.load(folder.path / checkpoint.NAME)
-    if (
-        not before
-        or saved is None
-        or saved["spent"] < 60.0 * order.minutes
-        or saved["step"] != before["step"]
-    ):
-        return None
-    place = order.models / str(before["id"])
-    return Outcome("unchanged", str(before["id"]), place) if (place / "model.bin").exists() else None
-
-
-def _images(
-    order: Order, folder: RunFolder, teller: Teller, stop: Stop
-) -> tuple[Split, dict[str, int], PlaneCache]:
-    """The run's images: as fixed when it began, or catalogued and split now."""
-
-    def progress(what: str, done: int, total: int) -> None:
-        stop.check()
-        teller.progress(what, done, total)
-
-    known = folder.images()
-    if known is None:
-        found = catalogue.build(
-            order.folders,
-            order.catalogue or folder.path / "catalogue.jsonl",
-            per_series=order.per_series,
-            threads=order.threads,
-            progress=progress,
-        )
-        folder.left_out(found.left_out)
-        folder.keep_images(split(found.planes, order.request), found.reasons())
-        known = folder.images()
-        assert known is not None
-    dealt, reasons = known
-    for side, numbers in dealt.counts().items():
-        if numbers["planes"]:
-            teller.say(f"{side}: " + ", ".join(f"{n} {what}" for what, n in numbers.items()))
-    for reason, count in reasons.items():
-        teller.say(f"left out ({reason}): {count}")
-    teller.say(f"with a plane of their series before them: {paired(dealt.sides[TRAIN])} planes of {TRAIN}")
-    teller.say(dealt.sentence)
-    return dealt, reasons, PlaneCache(catalogue.shelf_of(order.folders), order.cache_bytes)
 
 
 def _train(
@@ -159,9 +92,7 @@ def _train(
     to_check = dealt.sides[VALIDATION] or to_train
     if not dealt.sides[VALIDATION]:
         teller.say("no image validates: those that train check the model too")
-    sampler = Sampler(
-        to_train, cache, recipe.seed, size=recipe.crop, kept=recipe.kept, weights=order.weights
-    )
+    sampler = Sampler(to_train, cache, recipe.seed, size=recipe.crop, kept=recipe.kept, weights=order.weights)
     checks = _crops(
         Sampler(to_check, cache, recipe.seed + 1, size=recipe.crop, kept=recipe.kept, plain=True),
         min(recipe.checks, max(LEAST_CHECKS, CHECKS_PER_PLANE * len(to_check))),
@@ -220,13 +151,7 @@ def _release(
         "minutes": round(trainer.state.spent / 60, 1),
         "recipe": recipe.as_dict(),
         "parent": order.parent.id if order.parent else None,
-        "split": {
-            "level": dealt.level,
-            "validation_share": order.request.validation_share,
-            "test_share": order.request.test_share,
-            "shared_scanners": order.request.shared_scanners,
-            "named": bool(order.request.validation or order.request.test),
-        },
+        "split": {"level": dealt.level, **split_words(order)},
         "validation": list(order.request.validation) if order.name_sources else [],
         "test": list(order.request.test) if order.name_sources else [],
         "validated": validated,
@@ -273,34 +198,9 @@ def paired(planes: Sequence[PlaneRecord]) -> int:
     return sum(plane.before is not None and not plane.measures.packed for plane in planes)
 
 
-def images_digest(dealt: Split) -> str:
-    """Names a run's images and their sides."""
-    digest = hashlib.sha256()
-    for side, planes in sorted(dealt.sides.items()):
-        for plane in planes:
-            digest.update(f"{side} {plane.measures.digest}\n".encode())
-    return digest.hexdigest()[:32]
-
-
 def command_of(order: Order) -> str:
-    """The command for the card, with placeholders for folders: paths and names of a site stay there."""
-    words = [
-        "dicomnn train",
-        *["FOLDER"] * len(order.folders),
-        "--run runs/NAME",
-        f"--minutes {order.minutes:g}",
-    ]
+    """The command for the card."""
+    words = command_words(order, "dicomnn train")
     if order.parent is not None:
         words.append(f"--from {order.parent.id}")
-    for name, sources in (("validation", order.request.validation), ("test", order.request.test)):
-        if sources:
-            words.append(f"--{name} " + (",".join(sources) if order.name_sources else "SOURCES"))
-    default = Recipe()
-    for name, value in order.recipe.as_dict().items():
-        if value != getattr(default, name):
-            words.append(f"--{name.replace('_', '-')} {value:g}")
-    return " ".join(words)
-
-
-def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: list(item) if isinstance(item, tuple) else item for key, item in value.items()}
+    return " ".join([*words, *recipe_words(order.recipe.as_dict(), Recipe())])

@@ -1,4 +1,4 @@
-"""Crops, drawn evenly: over modality, scanner and noise level, then series, then planes.
+"""Crops of planes that are drawn evenly (`picking`).
 
 Draw number n of a seed is always the same crop, whatever was drawn before and in whatever thread, so an
 interrupted run goes on where it was, and work can be done ahead side by side.
@@ -6,14 +6,11 @@ interrupted run goes on where it was, and work can be done ahead side by side.
 A third of the crops of planes that have a plane before them are drawn with it, as the codec may have it
 beside a tile; their group is called 'CT ref' for 'CT'. Packed planes go without: their values are numbers of
 a table that is each plane's own.
-
-A modality with few series does not get its full share: no series gets more than ``MOST_OF_A_SERIES`` of all
-crops while there are others, or the network would learn those images by heart.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -23,12 +20,11 @@ from dicomnn.codec import features, packing
 from dicomnn.errors import TrainingError
 from dicomnn.training import made_cases
 from dicomnn.training.data import CROP, KEPT, MAP_SIDE, Crop, walk
-from dicomnn.training.images.measures import noise_class
 from dicomnn.training.images.planes import PlaneCache
 from dicomnn.training.images.records import NotUsable, PlaneRecord
 from dicomnn.training.pair import Pair, cut
+from dicomnn.training.picking import Picker
 
-MOST_OF_A_SERIES = 0.015
 EFFORTS = {"fast": 0.2, "default": 0.5, "max": 0.3}
 REFERENCES = 1 / 3
 WITH_REFERENCE = "{} ref"
@@ -68,23 +64,14 @@ class Sampler:
         self._plain = plain
         self._walk = walk
         self.gone: set[str] = set()
-        tree: dict[str, dict[str, dict[int, dict[str, list[PlaneRecord]]]]] = {}
-        for plane in planes:
-            scanners = tree.setdefault(plane.file.group, {})
-            levels = scanners.setdefault(plane.file.scanner, {})
-            series = levels.setdefault(noise_class(plane.measures.noise), {})
-            series.setdefault(f"{plane.file.source} {plane.file.series}", []).append(plane)
-        self._tree = {
-            group: [[list(series.values()) for series in levels.values()] for levels in scanners.values()]
-            for group, scanners in tree.items()
-        }
-        self.shares = shares_of(series_counts(planes), weights)
+        self._picker = Picker(planes, weights)
+        self.shares = self._picker.shares
 
     def draw(self, number: int) -> Crop:
         """Crop number ``number`` (from 0). Raises TrainingError where no crop teaches anything."""
         random = np.random.default_rng([self._seed, number])
         for _ in range(TRIES):
-            group, plane = self._pick(random)
+            group, plane = self._picker.pick(random)
             try:
                 pair = self._pair(plane, random)
             except NotUsable:
@@ -121,14 +108,6 @@ class Sampler:
             finally:
                 for future in waiting:
                     future.cancel()
-
-    def _pick(self, random: np.random.Generator) -> tuple[str, PlaneRecord]:
-        group = str(random.choice(list(self.shares), p=list(self.shares.values())))
-        scanners = self._tree[group]
-        levels = scanners[random.integers(len(scanners))]
-        series = levels[random.integers(len(levels))]
-        planes = series[random.integers(len(series))]
-        return group, planes[random.integers(len(planes))]
 
     def _pair(self, plane: PlaneRecord, random: np.random.Generator) -> Pair:
         values = self._cache.get(plane)
@@ -178,39 +157,3 @@ def _cut(
     h, w = values.shape
     top, left = int(random.integers(max(h - size, 0) + 1)), int(random.integers(max(w - size, 0) + 1))
     return cut(values, before, top, left, size, size)
-
-
-def series_counts(planes: Sequence[PlaneRecord]) -> dict[str, int]:
-    """Series of each modality group."""
-    series: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for plane in planes:
-        series[plane.file.group].add((plane.file.source, plane.file.series))
-    return {group: len(members) for group, members in sorted(series.items())}
-
-
-def shares_of(series: dict[str, int], weights: dict[str, float] | None = None) -> dict[str, float]:
-    """How often each modality group is drawn: evenly (or by ``weights``), but small groups not beyond
-    MOST_OF_A_SERIES for each of their series; where all are small, by the number of series.
-    """
-    wanted = {g: (weights or {}).get(g, 0.0 if weights else 1.0) for g in series}
-    if sum(wanted.values()) <= 0:
-        raise TrainingError(f"The weights name none of the groups that are there ({', '.join(series)}).")
-    caps = {g: MOST_OF_A_SERIES * n for g, n in series.items()}
-    open_groups = [g for g in series if wanted[g] > 0]
-    shares = dict.fromkeys(open_groups, 0.0)
-    if weights:
-        return {g: wanted[g] / sum(wanted.values()) for g in open_groups}
-    if sum(caps[g] for g in open_groups) <= 1.0:
-        return {g: series[g] / sum(series[k] for k in open_groups) for g in open_groups}
-    left, free = 1.0, list(open_groups)
-    while free:
-        even = left / len(free)
-        small = [g for g in free if caps[g] < even]
-        if not small:
-            shares.update(dict.fromkeys(free, even))
-            break
-        for g in small:
-            shares[g] = caps[g]
-            left -= caps[g]
-            free.remove(g)
-    return shares

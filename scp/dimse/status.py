@@ -52,7 +52,7 @@ TABLE: dict[str, Row] = {
     "error": _OWN_FAULT,
     "usage": _OWN_FAULT,
     "configuration": _OWN_FAULT,
-    "profile-not-available": _OWN_FAULT,
+    "promise-not-kept": _OWN_FAULT,
     "codec": _OBJECT_DAMAGED,
     "payload": _OBJECT_DAMAGED,
     "payload-truncated": _OBJECT_DAMAGED,

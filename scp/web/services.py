@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from dicomnn.dicom.caps import STRICTEST
 from dicomnn.flow.frames import Frames
 from dicomnn.flow.ingest import Ingest
 from dicomnn.flow.metadata import Metadata
@@ -26,7 +27,8 @@ class WebLimits:
 class Services:
     """Made once by the node and given to `create_app`; `close` it in the end.
 
-    origins: of pages elsewhere whose scripts may read answers of DICOMweb ('*': of any).
+    origins: of pages elsewhere whose scripts may read answers of DICOMweb ('*': of any). caps: the table of
+    highest ratios that holds here (``dicomnn/dicom/caps.py``), for people to read.
     """
 
     archive: Archive
@@ -37,6 +39,7 @@ class Services:
     coded_availability: str = "ONLINE"
     limits: WebLimits = WebLimits()
     origins: tuple[str, ...] = ()
+    caps: str = STRICTEST
 
     @cached_property
     def frames(self) -> Frames:

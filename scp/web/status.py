@@ -32,7 +32,7 @@ TABLE: dict[str, Row] = {
     "usage": Row(404),                      # a frame that there is not
     "configuration": _OWN_FAULT,
     "in-use": Row(409),
-    "profile-not-available": _OWN_FAULT,
+    "promise-not-kept": _OWN_FAULT,
     "codec": _OWN_FAULT,
     "payload": _OWN_FAULT,
     "payload-truncated": _OWN_FAULT,

@@ -166,7 +166,7 @@ def test_info_tells_both_forms(trees: dict[str, Any]) -> None:
         (["compress", "{root}/absent"], "there is no file"),
         (["compress", "{root}", "{root}"], "never replaced in place"),
         (["compress", "{root}", "{root}/below"], "inside of each other"),
-        (["compress", "{root}", "--profile", "lossy:ratio=5"], "later version"),
+        (["compress", "{root}", "--profile", "lossy:ratio=0"], "out of range"),
         (["compress", "{root}", "--profile", "small"], "no profile"),
         (["compress", "{root}", "--effort", "huge"], "huge"),
         (["verify", "{root}", "{root}/a.txt"], "mirrors"),

@@ -7,12 +7,11 @@ import pytest
 
 from dicomnn.codec import reference_lossy
 from dicomnn.codec.distortion import psnr
-from dicomnn.codec.lossy.bands import sigmoid_table
 from dicomnn.codec.lossy.frame import COARSEST, decode_frame, encode_frame, index_of, step_of
 from dicomnn.codec.lossy.model import SCHEMA, LossyModel, to_bytes
 from dicomnn.codec.lossy.payload import build, decode, decode_one, parse
 from dicomnn.codec.lossy.promise import Promise, Scale, keep, reached
-from dicomnn.codec.lossy.wavelet import analyse, levels_of, synthesise
+from dicomnn.codec.lossy.wavelet import analyse, levels_of, room_of, synthesise
 from dicomnn.errors import (
     DicomnnError,
     InexactArithmetic,
@@ -24,22 +23,24 @@ from dicomnn.errors import (
     UsageError,
 )
 
-SHAPES = [(1, 1), (1, 40), (40, 1), (2, 3), (7, 9), (33, 50), (64, 64), (65, 31)]
+SHAPES = [(1, 1), (1, 40), (40, 1), (2, 3), (7, 9), (33, 50), (64, 64), (65, 31), (24, 130)]
 
 
 def made_arrays(seed: int) -> dict[str, np.ndarray]:
     """Random integers within the bounds: they code as badly as they like, but exactly."""
     rng = np.random.default_rng(seed)
     arrays = {name: np.zeros(shape, np.int64) for name, (_, shape) in SCHEMA.items()}
-    arrays["classes"] = rng.integers(-60, 61, arrays["classes"].shape)
-    arrays["classes"][:, :, 0] = 0
-    arrays["levels"] = rng.integers(-20, 60, arrays["levels"].shape)
-    arrays["heads"] = rng.integers(-40, 41, arrays["heads"].shape)
-    arrays["heads_bias"][:] = np.array([-20000, -9000, -6000, -4000])
-    arrays["points"] = rng.integers(0, 40, arrays["points"].shape)
-    for name in ("signs", "runs", "lowest", "mask", "blocks"):
+    arrays["inputs"] = rng.integers(-60, 90, arrays["inputs"].shape)
+    arrays["levels"] = rng.integers(-2000, 6000, arrays["levels"].shape)
+    arrays["heads"] = rng.integers(-200, 500, arrays["heads"].shape)
+    arrays["heads_bias"] = rng.integers(50_000, 150_000, arrays["heads_bias"].shape)
+    falls = 0.93 ** (np.arange(40) * np.arange(97, 1, -1)[:, None] / 8)
+    arrays["frequencies"] = np.maximum((falls / falls.sum(1, keepdims=True) * 65000).astype(np.int64), 1)
+    arrays["frequencies"][:, 0] += 65536 - arrays["frequencies"].sum(1)
+    arrays["slopes"] = rng.integers(-900, 900, arrays["slopes"].shape)
+    arrays["points"] = rng.integers(-20, 40, arrays["points"].shape)
+    for name in ("signs", "still", "lowest", "mask", "blocks"):
         arrays[name] = rng.integers(12000, 50000, arrays[name].shape)
-    arrays["sigmoid"] = sigmoid_table().astype(np.int64)
     return arrays
 
 
@@ -68,9 +69,13 @@ def picture(shape: tuple[int, int], seed: int, *, padded: bool = False) -> np.nd
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_synthesis_inverts_analysis(shape: tuple[int, int]) -> None:
-    plane = picture(shape, 1).astype(np.float32)
+    plane, out = picture(shape, 1), np.empty(shape, np.uint16)
     levels = levels_of(*shape)
-    assert np.abs(synthesise(analyse(plane, levels), levels) - plane).max() < 0.02
+    coefficients = analyse(plane.astype(np.float32) - np.float32(1000), levels).ravel()
+    room = np.empty(room_of(*shape), np.float32)
+    base, low, high = (np.float32(value) for value in (1000.5, 0, 65535))
+    synthesise(coefficients, room, levels, base, low, high, np.empty((0, 0), np.uint8), out)
+    assert np.array_equal(out, plane)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -99,6 +104,12 @@ def test_a_plane_of_one_value_survives_any_step(value: int, model: LossyModel) -
     plane = np.full((20, 33), value, np.uint16)
     for quality in (0, 600, COARSEST):
         assert np.array_equal(decode_frame(encode_frame(plane, quality, model), plane.shape, model), plane)
+
+
+def test_edges_over_the_whole_range_at_the_finest_step_stay_within_the_classes(model: LossyModel) -> None:
+    plane = np.where(np.mgrid[:256, :256][1] < 130, 0, 65535).astype(np.uint16)
+    plane[0, 0] = 1
+    assert decode_frame(encode_frame(plane, 0, model), plane.shape, model).shape == plane.shape
 
 
 def test_the_whole_range_of_sixteen_bits_is_coded(model: LossyModel, model_bytes: bytes) -> None:
@@ -164,6 +175,8 @@ def test_a_frame_decodes_alone(two_frames: tuple[bytes, list[np.ndarray]], model
     payload, decoded = two_frames
     for number in (1, 0):
         assert np.array_equal(decode_one(payload, lambda _: model, number), decoded[number])
+    for threads in (1, 2):
+        assert np.array_equal(decode(payload, lambda _: model, threads=threads), np.stack(decoded))
     with pytest.raises(SamplesInvalid):
         decode_one(payload, lambda _: model, 2)
 
@@ -205,20 +218,21 @@ def test_a_cut_payload_says_so(two_frames: tuple[bytes, list[np.ndarray]]) -> No
 def test_another_version_is_refused(two_frames: tuple[bytes, list[np.ndarray]]) -> None:
     payload, _ = two_frames
     with pytest.raises(UnsupportedFormatVersion):
-        parse(payload[:4] + b"\2" + payload[5:])
+        parse(payload[:4] + b"\1" + payload[5:])
 
 
 # ------------------------------------------------------------------ the model
 def test_a_model_whose_sums_could_overflow_is_refused() -> None:
     arrays = made_arrays(1)
-    arrays["classes"][0, :, 1:] = 1000
+    arrays["inputs"][0, 0, :, 0] = 32000
+    arrays["levels"][0, 0, :, 0] = 2**31 - 1
     with pytest.raises(InexactArithmetic):
         LossyModel(to_bytes(arrays, {}))
 
 
 def test_a_model_with_a_chance_of_nothing_is_refused() -> None:
     arrays = made_arrays(1)
-    arrays["runs"][0, 0, 0] = 0
+    arrays["still"][0, 0, 0] = 0
     with pytest.raises(ModelCorrupt):
         LossyModel(to_bytes(arrays, {}))
 
@@ -227,3 +241,19 @@ def test_a_cut_model_is_refused(model_bytes: bytes) -> None:
     for data in (model_bytes[:7], model_bytes[:100], model_bytes[:-9], b"x" + model_bytes[1:]):
         with pytest.raises(ModelCorrupt):
             LossyModel(data)
+
+
+@pytest.mark.parametrize("top", [4095, 16383, 65535])
+@pytest.mark.parametrize("promise", ["ratio=1.01", "psnr=90", "psnr=110"])
+def test_planes_over_the_whole_range_are_searched_down_to_a_step_that_holds_them(
+    top: int, promise: str, model: LossyModel
+) -> None:
+    y, x = np.mgrid[:64, :64]
+    plane = np.where((x // 16 + y // 16) % 2, top, 0) - np.random.default_rng(1).integers(0, 2, x.shape)
+    plane = np.clip(plane, 0, top).astype(np.uint16)
+    asked = Promise.parse(promise)
+    kept = keep(asked, plane, model, Scale(float(top)))
+    if kept is None:
+        assert promise == "psnr=110" and top > 4095
+    else:
+        assert kept.reached >= asked.value and psnr(plane, kept.plane, float(top)) > 60

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicomnn.codec import packing
+from dicomnn.codec.lossy.promise import Promise
 from dicomnn.codec.planes import join, split
 from dicomnn.codec.profile import Profile
 from dicomnn.codec.sample import SampleFormat, stored_values
 from dicomnn.codec.tiles import Grid
-from dicomnn.errors import PayloadCorrupt, PayloadError, PayloadImplausible, ProfileNotAvailable, UsageError
+from dicomnn.errors import PayloadCorrupt, PayloadError, PayloadImplausible, UsageError
 
 
 def test_a_sign_extended_word_has_no_side_plane() -> None:
@@ -109,7 +110,20 @@ def test_what_is_no_profile_is_refused(text: str) -> None:
         Profile.parse(text)
 
 
-@pytest.mark.parametrize("text", ["lossy:ratio=10", "lossy:psnr=40", "lossy"])
-def test_lossy_profiles_are_named_as_not_available(text: str) -> None:
-    with pytest.raises(ProfileNotAvailable):
+@pytest.mark.parametrize("text", ["lossy:ratio=10", "lossy:psnr=42.5", "lossy:ssim=0.98", "lossy:ratio=1000"])
+def test_a_lossy_profile_prints_as_it_is_written_and_the_codec_takes_its_promise(text: str) -> None:
+    profile = Profile.parse(text)
+    assert str(profile) == text and str(Promise.parse(profile.promise)) == profile.promise
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["lossy", "lossy:", "lossy:ratio=0.5", "lossy:ratio=1001", "lossy:psnr=0", "lossy:psnr=151",
+     "lossy:ssim=1.1", "lossy:mse=3", "lossy:ratio", "lossy:ratio=-2", "lossy:psnr=nan"],
+)  # fmt: skip
+def test_what_the_lossy_tier_cannot_promise_is_no_profile(text: str) -> None:
+    with pytest.raises(UsageError):
         Profile.parse(text)
+    if "=" in text:
+        with pytest.raises(UsageError):
+            Promise.parse(text.removeprefix("lossy:"))

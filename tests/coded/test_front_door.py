@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 import dicomnn
-from dicomnn.errors import NotDicom, PayloadError, ProfileNotAvailable, SamplesInvalid
+from dicomnn.errors import NotDicom, PayloadError, PromiseNotKept, SamplesInvalid
 
 
 def test_read_gives_an_ordinary_dataset_of_either_form(ct: Path, coded: Path) -> None:
@@ -41,8 +41,8 @@ def test_wrong_arrays_and_payloads_are_typed_errors() -> None:
         dicomnn.encode(np.zeros((4, 4), np.float32))
     with pytest.raises(SamplesInvalid):
         dicomnn.encode(np.zeros(4, np.uint8))
-    with pytest.raises(ProfileNotAvailable):
-        dicomnn.encode(np.zeros((4, 4), np.uint8), profile="lossy:psnr=50")
+    with pytest.raises(PromiseNotKept):
+        dicomnn.encode(np.arange(16, dtype=np.uint8).reshape(4, 4), profile="lossy:ratio=5")
     with pytest.raises(PayloadError):
         dicomnn.decode(b"no payload")
 

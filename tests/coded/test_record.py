@@ -36,6 +36,7 @@ FULL = replace(
     place=(2, 80),
     dropped=("7fe00001",),
     note="für später",
+    lossy={"promise": "psnr=45", "reached_worst": 45.01, "worst_frame": 3},
 )
 
 

@@ -172,6 +172,27 @@ def test_frame_type_of_an_enhanced_image_follows_image_type() -> None:
     assert list(item.FrameType) == ["DERIVED", "PRIMARY"]
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["shared", "of each frame"])
+def test_an_enhanced_image_names_its_source_in_a_functional_group(own: bool) -> None:
+    writer = Writer()
+    step = writer.item(writer.element(0x00082111, "ST", "earlier "))
+    inside = writer.sequence(0x00089124, [step]) if own else b""
+    frames = writer.sequence(0x52009230, [writer.item(inside), writer.item(inside)], undefined=True)
+    raw = image(EXPLICIT, before=writer.sequence(0x52009229, [writer.item(b"")]) + frames)
+    new = read(lossy(raw))
+    shared, each = new.SharedFunctionalGroupsSequence[0], new.PerFrameFunctionalGroupsSequence
+    evidence = new.SourceImageEvidenceSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert evidence.ReferencedSOPInstanceUID == read(raw).SOPInstanceUID
+    assert len(each) == 2 and ("DerivationImageSequence" in shared) is not own
+    for group in each if own else [shared]:
+        steps = group.DerivationImageSequence
+        assert len(steps) == (2 if own else 1) and "dicomnn" in steps[-1].DerivationDescription
+        source = steps[-1].SourceImageSequence[0]
+        assert source.ReferencedSOPInstanceUID == read(raw).SOPInstanceUID
+        assert source.PurposeOfReferenceCodeSequence[0].CodeValue == "121320"
+        assert steps[-1].DerivationCodeSequence[0].CodeValue == "113040"
+
+
 def test_signatures_and_retired_group_lengths_that_would_be_wrong_are_left_out() -> None:
     writer = Writer()
     length = writer.element(0x00280000, "UL", 99)

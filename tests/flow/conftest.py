@@ -58,7 +58,7 @@ def open_walks(tmp_path: Path) -> Iterator[Callable[..., Walks]]:
     opened: list[Archive] = []
 
     def make(policy: Policy | None = None, **place: object) -> Walks:
-        archive = open_archive(Place(str(tmp_path / "archive"), **place))  # type: ignore[arg-type]
+        archive = open_archive(Place(**{"folder": str(tmp_path / "archive"), **place}))  # type: ignore[arg-type]
         opened.append(archive)
         return Walks(archive, policy or Policy())
 

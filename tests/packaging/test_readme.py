@@ -68,10 +68,13 @@ def test_every_profile_of_the_readme_is_taken_and_no_other_is_promised(checkout:
     from dicomnn.codec.profile import Profile
 
     text = (checkout / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([a-z]+)(?::N)?`", text, flags=re.MULTILINE)
-    assert rows == ["keep", "lossless", "bounded"]
+    rows = re.findall(r"^\| `([a-z]+)(?::N|:ratio=R)?`", text, flags=re.MULTILINE)
+    assert rows == ["keep", "lossless", "bounded", "lossy"]
+    written = {"bounded": "bounded:2", "lossy": "lossy:ratio=5"}
     for name in rows:
-        assert Profile.parse("bounded:2" if name == "bounded" else name).kind == name
+        assert Profile.parse(written.get(name, name)).kind == name
+    for figure in re.findall(r"`lossy:([a-z]+)=[RPS]`", text):
+        assert Profile.parse(f"lossy:{figure}=1").figure == figure
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])

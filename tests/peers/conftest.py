@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from demo.node import RunningNode, free_port
 from tests.peers.orthanc import Orthanc
 from tests.peers.programs import PEERS, Ports
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +44,40 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory, node: RunningNode, ports: 
                       node.address.port)
     yield running
     running.stop()
+
+
+# ------------------------------------------------------------------ a browser
+@pytest.fixture(scope="module")
+def pages_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    """A node with a user of each role; for a browser."""
+    from tests.web_app.browsing import add_user
+
+    running = RunningNode(tmp_path_factory.mktemp("pages"), '[coding]\neffort = "fast"\n')
+    running.start()
+    for name, role in (("ada", "administrator"), ("carl", "contributor"), ("vera", "viewer")):
+        add_user(running, name, role)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    from tests.web_app.browsing import browser
+
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A fresh browser; what a page's own script does wrong fails the test."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    made, faults = context.new_page(), []
+    made.on("pageerror", lambda error: faults.append(str(error)))
+    made.on(
+        "console",
+        lambda message: faults.append(message.text) if "Content Security Policy" in message.text else None,
+    )
+    yield made
+    context.close()
+    assert faults == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import imagecodecs
@@ -16,15 +15,13 @@ from demo.node import RunningNode
 pytest.importorskip("playwright")
 pytest.importorskip("axe_playwright_python")
 
-from axe_playwright_python.sync_playwright import Axe  # noqa: E402
-from playwright.sync_api import Browser, Page, expect  # noqa: E402
+from playwright.sync_api import Page, expect  # noqa: E402
 
+from tests.peers.pages import RAMP, judged, uid_of  # noqa: E402
 from tests.web_app.browsing import (  # noqa: E402
     CHROMIUM,
     PATIENCE,
-    add_user,
     address_of,
-    browser,
     open_study,
     sign_in,
     upload,
@@ -34,39 +31,6 @@ pytestmark = [
     pytest.mark.peers,
     pytest.mark.skipif(not CHROMIUM, reason="not installed: Chromium (Debian: chromium)"),
 ]
-RAMP = np.add.outer(np.arange(96) * 600, np.arange(128) * 7).astype(np.uint16)
-SERIOUS = ("serious", "critical")
-
-
-@pytest.fixture(scope="module")
-def pages_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
-    running = RunningNode(tmp_path_factory.mktemp("pages"), '[coding]\neffort = "fast"\n')
-    running.start()
-    for name, role in (("ada", "administrator"), ("carl", "contributor"), ("vera", "viewer")):
-        add_user(running, name, role)
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as started:
-        yield started
-
-
-@pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    """A fresh browser; what a page's own script does wrong fails the test."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
-    made, faults = context.new_page(), []
-    made.on("pageerror", lambda error: faults.append(str(error)))
-    made.on(
-        "console",
-        lambda message: faults.append(message.text) if "Content Security Policy" in message.text else None,
-    )
-    yield made
-    context.close()
-    assert faults == []
 
 
 def ct_series(sample_data: Path) -> list[Path]:
@@ -90,10 +54,6 @@ def _is_ct(path: Path) -> bool:
         )
     except (pydicom.errors.InvalidDicomError, AttributeError, OSError):
         return False
-
-
-def uid_of(path: Path, keyword: str = "StudyInstanceUID") -> str:
-    return str(pydicom.dcmread(path, stop_before_pixels=True)[keyword].value)
 
 
 def test_a_person_uploads_compares_and_takes_it_back(
@@ -238,20 +198,6 @@ def test_a_wrong_password_ten_times_is_slowed_down(page: Page, pages_node: Runni
     expect(page.get_by_role("alert")).to_contain_text("Too many wrong passwords")
 
 
-def test_a_lossy_study_is_called_lossy_and_shows_what_is_left_of_its_original(
-    page: Page, pages_node: RunningNode, sample_data: Path
-) -> None:
-    sign_in(page, pages_node, "carl")
-    upload(page, pages_node, [sample_data / "mr_multiframe" / "mr_enhanced.dcm"], profile="bounded:2")
-    open_study(page, pages_node, uid_of(sample_data / "mr_multiframe" / "mr_enhanced.dcm"))
-    expect(page.locator("#statement")).to_contain_text("Lossy.")
-    expect(page.locator("#decoded-title")).to_have_text("Reconstruction, lossy")
-    page.locator("#worst").click()
-    expect(page.locator("#difference-words")).to_contain_text("Amplified")
-    page.goto(f"{address_of(pages_node)}/studies?q=DEMO-0007")
-    expect(page.locator(".tag.lossy")).to_have_count(1)
-
-
 def test_axe_finds_nothing_serious_on_any_page(
     page: Page, pages_node: RunningNode, sample_data: Path
 ) -> None:
@@ -259,12 +205,7 @@ def test_axe_finds_nothing_serious_on_any_page(
     found = {}
 
     def judge(name: str) -> None:
-        result = Axe().run(page).response
-        found[name] = [
-            f"{entry['id']}: {[node['target'] for node in entry['nodes']][:3]}"
-            for entry in result["violations"]
-            if entry["impact"] in SERIOUS
-        ]
+        found[name] = judged(page)
 
     page.goto(f"{home}/sign-in")
     judge("sign-in")
@@ -277,8 +218,11 @@ def test_axe_finds_nothing_serious_on_any_page(
     open_study(page, pages_node, uid_of(series[0]))
     page.keyboard.press("b")
     expect(page.locator("#codes-words")).not_to_be_empty()
-    page.locator("summary").click()
+    page.get_by_text("Who did what").click()
     judge("study")
+    page.locator("#see-seed").click()
+    expect(page.locator("#seed-figures")).to_be_visible(timeout=PATIENCE)
+    judge("seed's codec")
     for name in (
         "studies",
         "studies?q=nothing-like-this",

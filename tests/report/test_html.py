@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from dicomnn.report.figures import FrameSample, draw
-from dicomnn.report.html import number, person, render, size
+from dicomnn.report.html import render
 from dicomnn.report.quality import Window, identical, within
+from dicomnn.report.reading import number, person, size
 from dicomnn.report.study import Completeness, Conflict, InstanceRow, StudyReport, build
 
 HOSTILE = '"><script>alert(1)</script><img src=http://evil.example/x>\x00\u202e'
@@ -159,6 +160,17 @@ def test_a_bounded_page_never_says_that_images_come_back_exactly() -> None:
     assert "Changed within a fixed bound: 1 of 1 objects" in page and "≤ 2 (2 HU)" in page
     assert "bit for bit" not in page and "No difference" not in page
     assert "amplified 127.5 times" in page
+
+
+def test_the_picture_of_what_comes_back_with_loss_is_marked_with_the_ratio_of_its_data_set() -> None:
+    lossy = {"promise": "ratio=8", "kind": "ratio", "value": 8.0, "outcome": "kept",
+             "applied": "lossy:ratio=8", "ratio_bits_stored": 8.13}  # fmt: skip
+    other = np.arange(256).reshape(16, 16) + 2
+    bounded = render(make(decoded=other, exact="bounded", bits_allocated=16))
+    promised = render(make(decoded=other, exact="lossy", lossy=lossy))
+    assert bounded.count('<b class="mark">lossy 5.1:1</b>') == promised.count(">lossy 8.1:1</b>") == 1
+    assert 'alt="reconstruction"' in promised.split(">lossy 8.1:1</b>")[0].rsplit("<img", 1)[1]
+    assert 'class="mark"' not in render(make())
 
 
 def test_pixels_only_exactness_is_not_sold_as_bit_for_bit() -> None:

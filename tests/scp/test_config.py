@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from dicomnn.errors import ConfigurationError
+from dicomnn.flow.lossy import Lossy
 from scp import config as module
 from scp.config import Config
 from scp.config_read import load
 from scp.pool import WorkerSettings
-from scp.settings import night_of, place_of, rules_of
+from scp.settings import night_of, place_of, worker_settings
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -54,7 +55,9 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     ("[storage]\non_conflict = \"sometimes\"\n", "storage.on_conflict"),
     ("[coding]\neffort = \"heroic\"\n", "coding.effort"),
     ("[coding]\nprofile = \"losless\"\n", "coding.profile"),
-    ("[[rules]]\nprofile = \"lossy:ratio=10\"\n", "rules"),
+    ("[[rules]]\nprofile = \"lossy:ratio=0\"\n", "rules"),
+    ("[[rules]]\nprofile = \"lossy:mse=3\"\n", "rules"),
+    ("[lossy]\ncaps = \"loose\"\n", "lossy.caps"),
     ("[[rules]]\neffort = \"heroic\"\n", "effort in [[rules]]"),
     ("[recode]\neffort = \"heroic\"\n", "recode.effort"),
     ("[metrics]\nport = 70000\n", "metrics.port"),
@@ -98,8 +101,11 @@ def test_what_is_wrong_is_refused_by_name(tmp_path: Path, text: str, named: str)
 def test_workers_are_told_the_rules_and_the_nightly_rule(tmp_path: Path) -> None:
     assert night_of(load(None, {})) is None, "off by default"
     config = load(written(tmp_path, '[[rules]]\nae_title = "CT1"\neffort = "fast"\n'
+                                    'profile = "lossy:psnr=50"\n'
+                                    '[lossy]\ncaps = "drg-2008"\ncompare = false\n'
                                     '[recode]\neffort = "max"\nbetween = "23:00-04:30"\n'), {})
-    settings = WorkerSettings(place_of(config), rules=rules_of(config), night=night_of(config))
+    settings = worker_settings(config)
+    assert settings.lossy == Lossy("drg-2008", compare=False) and settings.rules[0].profile == "lossy:psnr=50"
     told = WorkerSettings.from_line(settings.to_line())
     assert told == settings and told.night is not None
     assert told.rules[0].effort == "fast" and told.night.between == "23:00-04:30"
@@ -126,7 +132,7 @@ def test_every_key_is_described_where_its_default_stands() -> None:
                     after = node.body[place + 1] if place + 1 < len(node.body) else None
                     assert isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant), (
                         node.name, ast.unparse(statement))
-    assert len(fields(Config)) == 16
+    assert len(fields(Config)) == 17
 
 
 @pytest.mark.parametrize(("listen", "named"), [

@@ -12,7 +12,7 @@ import torch
 
 from dicomnn.seed.codec.model import SeedModel, fitted
 from dicomnn.seed.codec.network import Autoencoder, Design
-from dicomnn.seed.study.images import resized, windowed
+from dicomnn.seed.codec.square import resized, windowed
 from dicomnn.seed.study.run import Order, carry_out
 from dicomnn.seed.study.table import BEGIN, END
 from dicomnn.shelf import default_shelf

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dicomnn.errors import ModelCorrupt, PayloadCorrupt, SamplesInvalid, UnknownModel
 from dicomnn.seed.codec.coding import decode_symbols, encode_symbols, tables_of
 from dicomnn.seed.codec.model import SeedModel
-from dicomnn.seed.codec.triple import shown_model, triple
+from dicomnn.seed.codec.triple import beside, shown_model, square, triple
 
 
 def unit(image: np.ndarray) -> np.ndarray:
@@ -91,3 +93,25 @@ def test_the_model_for_pages_takes_images_of_any_fitting_size(kernel: int) -> No
     assert made.metrics.psnr > 20
     with pytest.raises(UnknownModel):
         shown_model(5)
+
+
+def test_our_codec_stands_beside_it_at_no_more_bytes_and_without_loss(pixels: np.ndarray) -> None:
+    made = triple(unit(pixels[2]), shown_model(3))
+    exact = beside(made, None)[-1]
+    assert exact.profile == "lossless" and np.array_equal(exact.decoded, made.original)
+    small = replace(made, coded=bytes(exact.metrics.coded_bytes - 1))
+    first, last = beside(small, None)
+    assert first.profile.startswith("bounded:") and first.metrics.coded_bytes <= len(small.coded)
+    assert last.profile == "lossless" and not np.array_equal(first.decoded, made.original)
+    large = replace(made, coded=bytes(exact.metrics.coded_bytes))
+    assert [each.profile for each in beside(large, None)] == ["lossless"]
+    assert [each.profile for each in beside(replace(made, coded=b"1"), None)] == ["lossless"]
+
+
+def test_any_plane_of_numbers_becomes_a_square_the_codec_takes() -> None:
+    values = np.random.default_rng(2).normal(-500, 300, (60, 90)).astype(np.int16)
+    found = square(values, 128)
+    assert found.shape == (128, 128) and found.dtype == np.float32
+    assert found.min() >= 0 and 0.9 < found.max() <= 1
+    assert np.allclose(np.rint(found * 255), found * 255, atol=1e-3)
+    assert triple(square(np.zeros((5, 5)), 128), shown_model(2)).original.max() == 0

@@ -12,10 +12,11 @@ import pytest
 
 from dicomnn.errors import RunMismatch, UsageError
 from dicomnn.seed.codec.metrics import measure
+from dicomnn.seed.codec.square import windowed
 from dicomnn.seed.study import peers
 from dicomnn.seed.study.compare import verdict
 from dicomnn.seed.study.fit import steps_for
-from dicomnn.seed.study.images import Images, prepare, windowed
+from dicomnn.seed.study.images import Images, prepare
 from dicomnn.seed.study.run import DESIGNS, carry_out
 from dicomnn.seed.study.table import BEGIN, END, generated, sentences, table, write_page
 from dicomnn.training.stopping import Interrupted, Stop, Teller

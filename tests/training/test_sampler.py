@@ -20,7 +20,8 @@ from dicomnn.training.images.planes import PlaneCache
 from dicomnn.training.images.records import PlaneRecord
 from dicomnn.training.loop import batch_of
 from dicomnn.training.pair import Pair
-from dicomnn.training.sampler import MOST_OF_A_SERIES, Sampler, shares_of
+from dicomnn.training.picking import MOST_OF_A_SERIES, shares_of
+from dicomnn.training.sampler import Sampler
 from tests.training.trees import texture
 
 
@@ -173,9 +174,7 @@ def test_the_error_assumed_outside_is_drawn_for_training_and_the_codecs_own_for_
 ) -> None:
     drawn = np.array([crop.scales[0] for crop in many(catalogued.planes, catalogued, 200)]) / START_ERROR
     assert drawn.min() >= 0.5 and drawn.max() < 16 and (drawn < 2).mean() == pytest.approx(0.4, abs=0.12)
-    plain = Sampler(
-        catalogued.planes, PlaneCache(catalogued.shelf), 1, size=32, plain=True, walk=looked_at
-    )
+    plain = Sampler(catalogued.planes, PlaneCache(catalogued.shelf), 1, size=32, plain=True, walk=looked_at)
     assert {plain.draw(number).scales[0] for number in range(20)} == {START_ERROR}
 
 

@@ -207,9 +207,7 @@ def test_a_folder_without_images_and_a_damaged_checkpoint_are_errors_with_a_cure
     assert damaged.exit_code == 1 and "checkpoint cannot be read" in damaged.stderr
 
 
-@pytest.mark.parametrize(
-    "wrong", [("--weights", "CT=x"), ("--weights", "ZZ=1"), ("--from", "0" * 32)]
-)
+@pytest.mark.parametrize("wrong", [("--weights", "CT=x"), ("--weights", "ZZ=1"), ("--from", "0" * 32)])
 def test_wrong_options_are_usage_errors(trained: Trained, tmp_path: Path, wrong: tuple[str, str]) -> None:
     assert dicomnn("train", trained.images, "--run", tmp_path / "run", *wrong).exit_code == 2
     assert not (tmp_path / "run").exists()

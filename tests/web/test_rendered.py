@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 
 import imagecodecs
@@ -9,13 +11,18 @@ import numpy as np
 import pydicom
 import pytest
 
+from dicomnn.dicom.attributes import ImagePixel
 from dicomnn.dicom.display import Window
+from dicomnn.dicom.mark import lettered, loss_words, marked
 from dicomnn.dicom.scaling import fitted, scaled
 from dicomnn.errors import IdentifierInvalid
+from dicomnn.flow.ingest import Policy
 from tests.scp.objects import made
 from tests.web.bodies import part10, parts
-from tests.web.conftest import Web
+from tests.web.conftest import Web, value
 from tests.web.test_frames import where
+
+NOTHING = ImagePixel(**dict.fromkeys(field.name for field in fields(ImagePixel)))
 
 
 def png(web: Web, path: str) -> np.ndarray:
@@ -145,14 +152,63 @@ def test_a_palette_is_looked_up(empty: Web) -> None:
     assert picture.shape == (8, 8, 3) and np.array_equal(picture[..., 0], 255 - values)
 
 
-def test_a_picture_of_a_lossy_image_says_so(empty: Web) -> None:
+def corner(picture: np.ndarray, words: str, scale: int = 1) -> bool:
+    """Whether just these words stand at the lower right, white on black."""
+    box = lettered(words).repeat(scale, 0).repeat(scale, 1) * 255
+    height, width = box.shape
+    there = picture[-height:, -width:]
+    return np.array_equal(there if there.ndim == 2 else there[..., 0], box)
+
+
+GREY = {"WindowCenter": 100, "WindowWidth": 200}
+
+
+def test_a_picture_of_a_lossy_image_says_so_with_its_ratio(empty: Web) -> None:
     data = np.full((64, 96), 100, np.uint8).tobytes()
-    more = {"WindowCenter": 100, "WindowWidth": 200}
-    path = one(empty, **base(64, 96, 8, data, LossyImageCompression="01", **more))
+    path = one(empty, **base(64, 96, 8, data, LossyImageCompression="01", LossyImageCompressionRatio="8.0",
+                             **GREY))
     picture = png(empty, path)
-    assert set(np.unique(picture[-11:, -33:])) == {0, 255} and len(np.unique(picture[:-11])) == 1
-    assert png(empty, path.replace("rendered", "thumbnail") + "?viewport=40,40").max() < 255
-    assert len(np.unique(png(empty, path + "?viewport=960,640")[-22:, -66:])) == 2
+    assert corner(picture, "LOSSY 8:1") and len(np.unique(picture[:-11])) == 1
+    assert corner(png(empty, path + "?viewport=960,640"), "LOSSY 8:1", scale=2)
+    assert corner(png(empty, path + "?viewport=60,60,10,0,40,60"), "LOSSY"), "a part of it says so too"
+    thumbnail = path.replace("rendered", "thumbnail")
+    assert corner(png(empty, thumbnail), "LOSSY 8:1")
+    assert corner(png(empty, thumbnail + "?viewport=40,40"), "L"), "a small one has a badge"
+    assert png(empty, thumbnail + "?viewport=12,12").max() < 255
+    frame = empty.get(path.replace("rendered", "frames/1"), "application/octet-stream").data
+    assert frame == data, "what is no picture for a screen is never marked"
+
+
+def test_a_bounded_object_carries_its_ratio(
+    make_web: Callable[..., Web], tmp_path: Path, sample_data: Path
+) -> None:
+    empty = make_web(tmp_path, policy=Policy(profile="bounded:4"))
+    empty.put((sample_data / "dx_chest" / "chest_pa.dcm").read_bytes())
+    empty.code_all()
+    (study,) = empty.found("/studies")
+    (found,) = empty.found(f"/studies/{value(study, '0020000D')}/metadata")
+    said = f"LOSSY {float(value(found, '00282112')):.1f}".removesuffix(".0") + ":1"
+    study_uid, series, uid = (value(found, tag) for tag in ("0020000D", "0020000E", "00080018"))
+    at = f"/studies/{study_uid}/series/{series}/instances/{uid}"
+    scale = min(value(found, "00280010"), value(found, "00280011")) // 256
+    assert corner(png(empty, at + "/rendered"), said, scale)
+    assert corner(png(empty, at + "/thumbnail"), said)
+
+
+@pytest.mark.parametrize(("ratio", "said"), [
+    ("8", "LOSSY 8:1"), ("3.4127", "LOSSY 3.4:1"), ("12.04\\10", "LOSSY 12:1, 10:1"),
+    ("150.7", "LOSSY 151:1"), ("", "LOSSY"), ("nan", "LOSSY"), ("0", "LOSSY"), ("ten", "LOSSY"),
+])
+def test_every_ratio_is_readable_and_what_is_none_is_left_out(ratio: str, said: str) -> None:
+    image = replace(NOTHING, lossy_image_compression="01", lossy_image_compression_ratio=ratio or None)
+    assert loss_words(image).upper() == said
+    assert corner(marked(np.full((200, 200), 90, np.uint8), loss_words(image)), said)
+
+
+def test_what_cannot_be_without_loss_is_marked_whatever_the_data_set_says() -> None:
+    assert loss_words(NOTHING, "1.2.840.10008.1.2.4.50") == "lossy"      # JPEG baseline
+    assert loss_words(NOTHING, "1.2.840.10008.1.2.4.70") == ""
+    assert loss_words(replace(NOTHING, lossy_image_compression="00"), "1.2.840.10008.1.2.1") == ""
 
 
 def test_without_an_image_there_is_no_picture_and_it_is_said(empty: Web) -> None:

@@ -57,7 +57,12 @@ def upload(page: Page, node: RunningNode, files: list[Path], **fields: str) -> N
     page.goto(f"{address_of(node)}/upload")
     page.locator("#files").set_input_files([str(file) for file in files])
     for name, value in fields.items():
-        if name == "profile":
+        if name == "profile" and value.startswith("lossy:"):
+            figure, promised = value.removeprefix("lossy:").split("=")
+            page.locator('input[name="profile"][value="lossy"]').check()
+            page.locator('select[name="figure"]').select_option(figure)
+            page.locator('input[name="value"]').fill(promised)
+        elif name == "profile":
             page.locator(f'input[name="profile"][value="{value}"]').check()
         else:
             page.locator(f'[name="{name}"]').fill(value)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -34,6 +35,7 @@ class Site:
 
     archive: Archive
     app: Flask
+    services: Services
 
     @property
     def accounts(self) -> Accounts:
@@ -108,11 +110,24 @@ class Visitor:
         return [answer.json for answer in answers]  # type: ignore[misc]
 
 
+def small(sample_data: Path, name: str, **changes: Any) -> tuple[str, bytes]:
+    """A part of a made image, large enough to be compressed and quick to be."""
+    dataset = pydicom.dcmread(sorted((sample_data / name).glob("*.dcm"))[0])
+    across = slice(dataset.Columns // 4, dataset.Columns // 4 + 96)
+    pixels = dataset.pixel_array[..., across, across]
+    dataset.Rows, dataset.Columns, dataset.PixelData = *pixels.shape[-2:], pixels.tobytes()
+    for keyword, value in changes.items():
+        setattr(dataset, keyword, value)
+    target = io.BytesIO()
+    dataset.save_as(target)
+    return "small.dcm", target.getvalue()
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     archive = open_archive(Place(str(tmp_path / "archive")))
     services = Services(archive, Ingest(archive, Policy()), Search(archive), Retrieval(archive))
-    yield Site(archive, create_app(services))
+    yield Site(archive, create_app(services), services)
     services.close()
     archive.close()
 

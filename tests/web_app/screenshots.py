@@ -13,10 +13,11 @@ from playwright.sync_api import Page
 from pydicom import dcmread
 
 from demo.node import RunningNode
-from tests.web_app.browsing import add_user, address_of, browser, open_study, sign_in, upload
+from tests.web_app.browsing import PATIENCE, add_user, address_of, browser, open_study, sign_in, upload
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
 CHEST = str(dcmread(SAMPLES / "ct_thorax" / "ct_01.dcm", stop_before_pixels=True).StudyInstanceUID)
+FRAMES = str(dcmread(SAMPLES / "mr_multiframe" / "mr_enhanced.dcm", stop_before_pixels=True).StudyInstanceUID)
 SIZES = ((1280, 800), (1920, 1080))
 
 
@@ -52,9 +53,11 @@ def fill(page: Page, node: RunningNode, folder: Path) -> None:
     picture = folder / "curve.png"
     values = np.add.outer(np.arange(300) * 90, np.arange(400) * 60).astype(np.uint16)
     picture.write_bytes(imagecodecs.png_encode(values))
-    for name in ("ct_thorax", "mr_brain", "dx_chest", "mr_multiframe"):
+    for name in ("ct_thorax", "mr_brain", "dx_chest"):
         upload(page, node, sorted((SAMPLES / name).glob("*.dcm")))
     upload(page, node, sorted((SAMPLES / "ct_head").glob("*.dcm")), profile="bounded:2")
+    upload(page, node, sorted((SAMPLES / "mr_multiframe").glob("*.dcm")), profile="lossy:ssim=0.98")
+    upload(page, node, sorted((SAMPLES / "mr_flow_bigendian").glob("*.dcm")), profile="lossy:ratio=12")
     upload(page, node, [picture, SAMPLES / "README.md"], patient_name="Phantom^Picture", patient_id="DEMO-9")
 
 
@@ -75,6 +78,17 @@ def shoot(page: Page, node: RunningNode, out: Path, width: int) -> None:
     page.locator("#base").click()
     page.wait_for_load_state("networkidle")
     page.screenshot(path=out / f"codes-{width}.png", full_page=True)
+    page.locator("#see-seed").click()
+    page.locator("#seed-figures").wait_for(timeout=PATIENCE)
+    page.screenshot(path=out / f"seed-{width}.png", full_page=True)
+    open_study(page, node, FRAMES)
+    page.locator(".see-frame").click()
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=out / f"promised-{width}.png", full_page=True)
+    page.goto(f"{address_of(node)}/upload")
+    page.get_by_label("Lossy, with a promised figure").check()
+    page.get_by_text("How far guidelines go").click()
+    page.screenshot(path=out / f"upload_lossy-{width}.png", full_page=True)
     for name in ("upload", "node", "account", "users", "audit"):
         page.goto(f"{address_of(node)}/{name}")
         page.wait_for_load_state("networkidle")

@@ -260,6 +260,17 @@ def test_the_profile_chosen_is_the_profile_kept_and_bounded_marks_the_study_as_l
     assert "<strong>Lossy.</strong>" in page and "bounded by 2" in page
 
 
+def test_a_lossy_profile_chosen_is_recorded_with_who_asked_for_it(
+    site: Site, visitor: Visitor, ct: bytes
+) -> None:
+    answer = visitor.upload(("a.dcm", ct), profile="lossy:psnr=45")[0]
+    site.code_all()
+    facts = next(site.archive.index.instances(study=answer["studies"][0])).facts
+    assert facts["lossy"]["promise"] == "psnr=45" and facts["lossy"]["outcome"] in ("kept", "escalated")
+    assert facts["lossy"]["asked_by"].startswith("the upload by ")
+    assert facts["exact"] == ("lossy" if facts["lossy"]["outcome"] == "kept" else facts["exact"])
+
+
 def test_an_unknown_profile_is_refused(visitor: Visitor) -> None:
     answer = visitor.client.post("/uploads", json={"profile": "tiny"}, headers={"X-Form-Key": visitor.key})
     assert answer.status_code == 400

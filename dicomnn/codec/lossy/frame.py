@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from threading import local
 from typing import NamedTuple
 
 import numpy as np
@@ -15,19 +16,22 @@ import numpy as np
 from dicomnn.errors import PayloadCorrupt, PayloadTruncated
 
 from ..rans import LOWEST_STATE, encode_events, pack
-from .bands import DECODE, ENCODE, KINDS, code_band, cost_table
+from .bands import room_for
 from .base import code_lowest, code_mask
-from .layout import Known, bands, lowest, nothing, room_of
+from .decoding import decode_plane
+from .encoding import encode_bands
+from .events import ENCODE
+from .layout import lowest, plan_of
 from .model import LossyModel
-from .wavelet import analyse, levels_of, synthesise
+from .wavelet import analyse, levels_of, room_of
 
 HEAD = struct.Struct("<BHHHH")
 FLAG_MASK = 1
 STEPS_PER_OCTAVE = 64
 FINEST, COARSEST = 0, 64 * 19 - 1
-RATES = np.array([2, 5], np.int64)
 PRICE = 0.11
-COST = cost_table()
+LARGEST_KEPT = 1 << 24
+"""Pixels of a frame whose arrays a thread keeps: 110 MB."""
 
 
 def step_of(index: int) -> np.float32:
@@ -52,120 +56,28 @@ class Head(NamedTuple):
     high: int
 
 
-class _Coder:
-    """State of the entropy coder's two directions, and the chances that a frame teaches."""
+class Quantised(NamedTuple):
+    """Coefficients by the step before and after quantisation, (rows, columns) float32."""
 
-    def __init__(self, mode: int, model: LossyModel, room: int, stream: bytes = b"") -> None:
-        self.mode, self.model = mode, model
-        self.events = np.empty(room, np.uint32)
-        self.counter = np.zeros(1, np.int64)
-        self.words = np.frombuffer(stream, "<u2", offset=4) if stream else np.zeros(0, np.uint16)
-        self.cursor = np.zeros(3, np.int64)
-        self.quantised: list[np.ndarray] = []
-        self.scaled: np.ndarray = np.zeros(0, np.float32)
-        if stream:
-            self.cursor[1] = int.from_bytes(stream[:4], "little")
-        self.by_band, self.by_bin = np.zeros((KINDS, 16), np.int64), np.zeros((3, KINDS, 23), np.int64)
-        self.signs = model.arrays["signs"].astype(np.uint16)
-        self.runs = model.arrays["runs"].astype(np.uint16)
-        self.lowest = model.arrays["lowest"].astype(np.uint16)
-        self.pixels, self.blocks = (
-            model.arrays["mask"].astype(np.uint16),
-            model.arrays["blocks"].astype(np.uint16),
-        )
-
-    @property
-    def stream(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        return self.events, self.counter, self.words, self.cursor
-
-    def mask(self, mask: np.ndarray) -> None:
-        code_mask(self.mode, mask, self.pixels, self.blocks, *self.stream)
-
-    def coefficients(
-        self, shape: tuple[int, int], levels: int, values: np.ndarray, price: float
-    ) -> np.ndarray:
-        """Code all bands; gives the restored coefficients by the step. `values` likewise (encoding)."""
-        arrays, model = self.model.arrays, self.model
-        restored = np.zeros(shape, np.float32)
-        place = lowest(*shape, levels)
-        q = np.zeros(restored[place].shape, np.int32)
-        code_lowest(self.mode, np.ascontiguousarray(values[place]), q, self.lowest, *self.stream)
-        restored[place] = q.astype(np.float32)
-        self.quantised.append(q)
-        wide, high, level = 0, room_of(*shape, levels, levels)[1], 0
-        parents: list[Known] = []
-        done: list[Known] = []
-        for number, band in enumerate(bands(*shape, levels)):
-            o = band.orientation
-            view = restored[band.rows, band.columns]
-            if band.level != level:
-                level = band.level
-                deep, wide = room_of(*shape, levels, level)
-                empty = nothing(deep * wide)
-                parents, done = (done if done else [empty] * 3), []
-            own, activity = nothing(deep * wide)
-            q = np.empty(view.shape, np.int32)
-            aunts = tuple(parents[i].classes for i in range(3) if i != o)
-            code_band(
-                self.mode,
-                np.ascontiguousarray(values[band.rows, band.columns]),
-                q,
-                view,
-                wide,
-                own,
-                activity,
-                np.zeros(own.size, np.uint8),
-                high,
-                parents[o].classes,
-                parents[o].activity,
-                aunts,
-                done[0].classes if o > 0 else empty.classes,
-                done[1].classes if o == 2 else empty.classes,
-                done[o - 1].activity if o > 0 else empty.activity,
-                arrays["levels"][o, band.level],
-                arrays["classes"][o],
-                arrays["heads"][o],
-                arrays["heads_bias"][o],
-                arrays["offsets"][o],
-                model.points[o],
-                self.signs[o],
-                self.runs[o, band.level],
-                number,
-                self.by_band,
-                self.by_bin[o],
-                RATES,
-                model.sigmoid,
-                COST,
-                np.float32(price),
-                *self.stream,
-            )
-            self.quantised.append(q)
-            done.append(Known(own, activity))
-            if o == 2:
-                high = wide
-        return restored
-
-    def bytes(self) -> bytes:
-        count = int(self.counter[0])
-        words = np.empty(count + 8, np.uint16)
-        at, state = encode_events(self.events, count, words)
-        return pack(words, at, state)
+    scaled: np.ndarray
+    restored: np.ndarray
 
 
 def encode_frame(plane: np.ndarray, quality: int, model: LossyModel, *, price: float = PRICE) -> bytes:
     """The stream of a plane (rows, columns) uint16 at step number `quality`; `price`: of a bit, in squared
     steps.
     """
-    return _encoded(plane, quality, model, price)[0]
+    return encode_quantised(plane, quality, model, price)[0]
 
 
-def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -> tuple[bytes, _Coder]:
-    """The stream, and the coder with what it quantised."""
+def encode_quantised(
+    plane: np.ndarray, quality: int, model: LossyModel, price: float = PRICE
+) -> tuple[bytes, Quantised]:
+    """`encode_frame`, and what the stream holds."""
     step = step_of(quality)
     mask = padding(plane, float(step))
-    values: np.ndarray
+    values: np.ndarray = plane.astype(np.float32)
     flags = 0
-    values = plane.astype(np.float32)
     low = int(plane.min())
     if mask is not None:
         flags |= FLAG_MASK
@@ -174,27 +86,57 @@ def _encoded(plane: np.ndarray, quality: int, model: LossyModel, price: float) -
     base, high = (low + int(plane.max())) // 2, int(plane.max())
     rows, columns = plane.shape
     levels = levels_of(rows, columns)
-    coder = _Coder(ENCODE, model, _most_events(plane.size, high - low, float(step)))
+    place = lowest(rows, columns, levels)
+    restored = np.zeros(plane.shape, np.float32)
+    events = np.empty(_most_events(plane.size, restored[place].size), np.uint32)
+    counter = np.zeros(1, np.int64)
+    stream = (events, counter, np.zeros(0, np.uint16), np.zeros(2, np.int64))
+    chances = model.chances
     if mask is not None:
-        framed = np.zeros((rows + 2, columns + 4), np.uint8)
+        framed = np.zeros((plane.shape[0] + 2, plane.shape[1] + 4), np.uint8)
         framed[2:, 2:-2] = mask
-        coder.mask(framed)
+        code_mask(ENCODE, framed, chances.mask.copy(), chances.blocks.copy(), *stream)
     scaled = analyse(values - np.float32(base), levels) / step
-    coder.coefficients(plane.shape, levels, scaled, price)
-    coder.scaled = scaled
-    return HEAD.pack(flags, quality, base, low, high) + coder.bytes(), coder
+    q = np.zeros(restored[place].shape, np.int32)
+    code_lowest(ENCODE, np.ascontiguousarray(scaled[place]), q, chances.lowest.copy(), *stream)
+    restored[place] = q.astype(np.float32)
+    plan = plan_of(rows, columns, levels)
+    encode_bands(
+        events,
+        counter,
+        scaled,
+        plan.bands,
+        plan.strides,
+        room_for(np.empty(plan.room, np.uint8), columns),
+        model.tables,
+        chances.signs.copy(),
+        chances.still.copy(),
+        restored,
+        model.costs,
+        np.float32(price),
+    )
+    count = int(counter[0])
+    words = np.empty(count + 8, np.uint16)
+    at, state = encode_events(events, count, words)
+    return HEAD.pack(flags, quality, base, low, high) + pack(words, at, state), Quantised(scaled, restored)
 
 
-def _most_events(size: int, span: int, step: float) -> int:
-    """No plane of `size` values within `span` makes more events: a value has two for each octave of its
-    magnitude, which the transform makes at most 64 times as large, its raw bits and its sign.
+def _most_events(size: int, lowest_size: int) -> int:
+    """No plane makes more: a place has its class, three events of raw bits, its sign, and two in the mask
+    with its block's; one of the lowest band all events of the largest class.
     """
-    octaves = math.ceil(math.log2(64 * span / step + 2))
-    return (3 * octaves + 4) * size + 4096
+    return 8 * size + 48 * lowest_size + 4096
 
 
 def decode_frame(stream: bytes, shape: tuple[int, int], model: LossyModel) -> np.ndarray:
     """The plane (rows, columns) uint16 of a stream. Raises PayloadTruncated, PayloadCorrupt."""
+    out = np.empty(shape, np.uint16)
+    decode_into(stream, model, out)
+    return out
+
+
+def decode_into(stream: bytes, model: LossyModel, out: np.ndarray) -> None:
+    """`decode_frame` into a plane (rows, columns) uint16, C order."""
     if len(stream) < HEAD.size + 4:
         raise PayloadTruncated("the stream of a lossy frame ends in its first bytes")
     head = Head(*HEAD.unpack_from(stream))
@@ -203,23 +145,49 @@ def decode_frame(stream: bytes, shape: tuple[int, int], model: LossyModel) -> np
     body = stream[HEAD.size :]
     if len(body) % 2:
         raise PayloadCorrupt("the stream of a lossy frame has an odd length")
-    rows, columns = shape
-    levels = levels_of(rows, columns)
-    coder = _Coder(DECODE, model, 0, body)
-    mask = None
-    if head.flags & FLAG_MASK:
-        mask = np.zeros((rows + 2, columns + 4), np.uint8)
-        coder.mask(mask)
-    restored = coder.coefficients(shape, levels, np.zeros(shape, np.float32), 0.0)
-    if coder.cursor[2] or coder.cursor[0] != coder.words.size or coder.cursor[1] != LOWEST_STATE:
+    levels = levels_of(*out.shape)
+    plan, step = plan_of(*out.shape, levels), step_of(head.quality)
+    words, cursor = np.frombuffer(body, "<u2", offset=4), np.zeros(2, np.int64)
+    cursor[1] = int.from_bytes(body[:4], "little")
+    decode_plane(
+        words,
+        cursor,
+        bool(head.flags & FLAG_MASK),
+        np.float32(head.base) + np.float32(0.5),
+        np.float32(head.low),
+        np.float32(head.high),
+        step,
+        levels,
+        plan.bands,
+        plan.strides,
+        _rooms(plan.room, *out.shape),
+        model.tables,
+        model.chances,
+        out,
+    )
+    if cursor[0] != words.size or cursor[1] != LOWEST_STATE:
         raise PayloadCorrupt("the stream of a lossy frame does not end where it should")
-    restored *= step_of(head.quality)
-    plane = synthesise(restored, levels)
-    plane += np.float32(head.base) + np.float32(0.5)
-    out = np.clip(np.floor(plane), head.low, head.high).astype(np.uint16)
-    if mask is not None:
-        out[mask[2:, 2:-2] != 0] = 0
-    return out
+
+
+class _Rooms(local):
+    """A thread's arrays for decoding: fresh ones of a large frame cost as much time as its values."""
+
+    bytes = np.empty(0, np.uint8)
+    floats = np.empty(0, np.float32)
+
+
+_ROOMS = _Rooms()
+
+
+def _rooms(marks: int, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `decode_plane` works in: kept by the thread unless very large."""
+    size, spare = rows * columns, room_of(rows, columns)
+    kept, floats = _ROOMS.bytes, _ROOMS.floats
+    if kept.size < marks or floats.size < size + spare:
+        kept, floats = np.empty(marks, np.uint8), np.empty(size + spare, np.float32)
+        if size <= LARGEST_KEPT:
+            _ROOMS.bytes, _ROOMS.floats = kept, floats
+    return kept[:marks], floats[:size], floats[size : size + spare]
 
 
 # ------------------------------------------------------------------ padding

@@ -1,15 +1,13 @@
-"""Where the bands of a frame lie, and which of them a band reads."""
+"""Where the bands of a frame lie, in the matrix of coefficients and among the planes of marks."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from .contexts import PAD
-
-ROOM = 2 * PAD + 2
-"""Rows and columns that a padded band has beyond its own: its children may ask for one more."""
+from .inputs import BEFORE, LEFT
 
 
 class Band(NamedTuple):
@@ -23,9 +21,7 @@ class Band(NamedTuple):
 
 def bands(rows: int, columns: int, levels: int) -> list[Band]:
     """In the order of coding: the coarsest level first."""
-    sizes = [(rows, columns)]
-    for _ in range(levels):
-        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    sizes = _sizes(rows, columns, levels)
     found = []
     for level in range(levels, 0, -1):
         (height, width), (h, w) = sizes[level - 1], sizes[level]
@@ -37,25 +33,50 @@ def bands(rows: int, columns: int, levels: int) -> list[Band]:
 
 def lowest(rows: int, columns: int, levels: int) -> tuple[slice, slice]:
     """Place of the lowest band."""
+    h, w = _sizes(rows, columns, levels)[-1]
+    return slice(0, h), slice(0, w)
+
+
+def _sizes(rows: int, columns: int, levels: int) -> list[tuple[int, int]]:
+    sizes = [(rows, columns)]
     for _ in range(levels):
-        rows, columns = (rows + 1) // 2, (columns + 1) // 2
-    return slice(0, rows), slice(0, columns)
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    return sizes
 
 
-def room_of(rows: int, columns: int, levels: int, level: int) -> tuple[int, int]:
-    """Rows and columns of the padded arrays of all bands of a level."""
-    for _ in range(level):
-        rows, columns = (rows + 1) // 2, (columns + 1) // 2
-    return rows + ROOM, columns + ROOM
+class Plan(NamedTuple):
+    """`bands` (bands + 3, 9) int64: level, orientation, rows, columns, first row and column in the matrix,
+    then where in the marks the even places of row 0 begin, the odd ones, and all of them in their order.
+    `strides` (levels + 2, 2) int64: between rows of the half planes and of the whole ones, by level.
+    `room`: bytes of all planes, whole words of eight. The last three rows of `bands` are the absent parents
+    of the highest level.
+    """
+
+    bands: np.ndarray
+    strides: np.ndarray
+    room: int
 
 
-class Known(NamedTuple):
-    """What later bands read of a coded one, flat."""
+@lru_cache(maxsize=64)
+def plan_of(rows: int, columns: int, levels: int) -> Plan:
+    """The plan of a frame; all places of marks are multiples of eight."""
+    sizes = _sizes(rows, columns, levels + 1)
+    strides = np.zeros((levels + 2, 2), np.int64)
+    found, at = [], 0
+    absent = [Band(levels + 1, o, slice(0, 0), slice(0, 0)) for o in range(3)]
+    for band in bands(rows, columns, levels) + absent:
+        height, width = sizes[band.level]
+        half, whole = (2 * LEFT + _eights(n) + 24 for n in ((width + 1) // 2, width + 8))
+        strides[band.level] = half, whole
+        starts = []
+        for stride in (half, half, whole):
+            starts.append(at + BEFORE * stride + LEFT)
+            at += (height + 1 + 2 * BEFORE) * stride
+        r, c = band.rows, band.columns
+        size = (r.stop - r.start, c.stop - c.start)
+        found.append((band.level, band.orientation, *size, r.start, c.start, *starts))
+    return Plan(np.array(found, np.int64), strides, _eights(at + LEFT))
 
-    classes: np.ndarray
-    activity: np.ndarray
 
-
-def nothing(size: int) -> Known:
-    """An absent band of `size` places."""
-    return Known(np.zeros(size, np.uint8), np.zeros(size, np.uint16))
+def _eights(n: int) -> int:
+    return (n + 7) // 8 * 8

@@ -11,36 +11,39 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dicomnn.errors import InexactArithmetic, ModelCorrupt
 
-from .bands import BINS, KINDS, LONGEST_RUN, sigmoid_table
-from .contexts import CLASSES, INPUTS
-from .surroundings import HIDDEN, HIDDEN_TOP
+from .bands import STILL_CONTEXTS, Tables
+from .encoding import cost_tables
+from .inputs import ACTIVITY, INPUTS, inputs_of
+from .magnitudes import KINDS
+from .scales import ACTIVITY_SHIFT, HIDDEN, HIDDEN_TOP, SCALES
 from .wavelet import MOST_LEVELS
 
 MAGIC = b"DNNLOSSY"
-VERSION = 1
+VERSION = 2
 LARGEST_BODY = 4 << 20
 ORIENTATIONS = 3
+LARGEST_MARK = 160
 
 # name -> (dtype, shape)
 SCHEMA: dict[str, tuple[str, tuple[int, ...]]] = {
-    "classes": ("<i2", (ORIENTATIONS, INPUTS, CLASSES, HIDDEN)),
-    "levels": ("<i2", (ORIENTATIONS, MOST_LEVELS + 1, HIDDEN)),
-    "heads": ("<i2", (ORIENTATIONS, 4, HIDDEN)),
-    "heads_bias": ("<i4", (ORIENTATIONS, 4)),
-    "offsets": ("<i4", (ORIENTATIONS, 20)),
-    "points": ("<i2", (ORIENTATIONS, 3, BINS)),
-    "signs": ("<u2", (ORIENTATIONS, 27)),
-    "runs": ("<u2", (ORIENTATIONS, MOST_LEVELS + 1, LONGEST_RUN + 1)),
+    "inputs": ("<i2", (ORIENTATIONS, 2, len(INPUTS), HIDDEN)),
+    "levels": ("<i4", (ORIENTATIONS, 2, MOST_LEVELS + 1, HIDDEN)),
+    "heads": ("<i2", (ORIENTATIONS, 2, HIDDEN)),
+    "heads_bias": ("<i4", (ORIENTATIONS, 2)),
+    "frequencies": ("<u2", (SCALES, KINDS)),
+    "slopes": ("<i2", (SCALES, KINDS)),
+    "points": ("<i2", (ORIENTATIONS, SCALES, 3)),
+    "signs": ("<u2", (ORIENTATIONS, 2, 27)),
+    "still": ("<u2", (ORIENTATIONS, MOST_LEVELS + 1, STILL_CONTEXTS)),
     "lowest": ("<u2", (16, KINDS)),
     "mask": ("<u2", (1024,)),
     "blocks": ("<u2", (12,)),
-    "sigmoid": ("<u2", (len(sigmoid_table()),)),
 }
 
 
@@ -60,17 +63,59 @@ def to_bytes(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> byte
     return MAGIC + struct.pack("<II", VERSION, len(header)) + header + zlib.compress(b"".join(body), 9)
 
 
+class Chances(NamedTuple):
+    """First chances of a frame, int64, in 1/65536: signs (6, 27) by 2 * orientation + odd; still (3, 6,
+    18); lowest (16, 40); mask (1024,); blocks (12,).
+    """
+
+    signs: np.ndarray
+    still: np.ndarray
+    lowest: np.ndarray
+    mask: np.ndarray
+    blocks: np.ndarray
+
+
 class LossyModel:
-    """Checked tables of one released model; immutable. `id`: 16 hex digits."""
+    """Checked tables of one released model; immutable. `id`: 16 hex digits; `arrays`: as in the file;
+    `tables` and `chances` of the kernels; `costs`: `encoding.cost_tables`.
+    """
 
     def __init__(self, data: bytes) -> None:
         self.id = hashlib.sha256(data).hexdigest()[:16]
-        arrays = _parse(data)
-        self.arrays = arrays
-        _check_sums(arrays)
-        self.points = arrays["points"].astype(np.float32) / np.float32(256.0)
-        self.classes = np.ascontiguousarray(arrays["classes"])
-        self.sigmoid = arrays["sigmoid"]
+        self.arrays = _parse(data)
+        _check_sums(self.arrays)
+        self.tables = _tables(self.arrays)
+        self.costs = cost_tables(self.tables.ends)
+        self.chances = Chances(
+            self.arrays["signs"].reshape(2 * ORIENTATIONS, -1).astype(np.int64),
+            *(self.arrays[name].astype(np.int64) for name in Chances._fields[1:]),
+        )
+
+
+def _tables(arrays: dict[str, np.ndarray]) -> Tables:
+    passes = 2 * ORIENTATIONS
+    weights = np.zeros((passes, len(INPUTS) // 2, HIDDEN), np.int32)
+    for p in range(passes):
+        used = arrays["inputs"][p // 2, p % 2, inputs_of(p // 2, p % 2)]
+        even = np.concatenate([used, np.zeros((len(used) % 2, HIDDEN), used.dtype)])
+        weights[p, : len(even) // 2] = _pairs(even[0::2], even[1::2])
+    heads = arrays["heads"].reshape(passes, HIDDEN)
+    first = arrays["heads_bias"].reshape(passes, 1)
+    ends = np.zeros((SCALES, KINDS + 1), np.uint32)
+    np.cumsum(arrays["frequencies"], axis=1, dtype=np.uint32, out=ends[:, 1:])
+    return Tables(
+        np.ascontiguousarray(arrays["levels"].reshape(passes, -1, HIDDEN), np.int32),
+        weights,
+        np.concatenate([_pairs(heads[:, 0::2], heads[:, 1::2]), first], axis=1).astype(np.int32),
+        ends,
+        arrays["slopes"].astype(np.int64),
+        arrays["points"].astype(np.float32) / np.float32(256.0),
+    )
+
+
+def _pairs(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Two int16 in each int32."""
+    return (low.astype(np.int32) & 0xFFFF) | (high.astype(np.int32) << 16)
 
 
 def _parse(data: bytes) -> dict[str, np.ndarray]:
@@ -103,18 +148,19 @@ def _parse(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _check_sums(arrays: dict[str, np.ndarray]) -> None:
-    """No sum can leave int16 (first layer) or int32 (heads); no chance is 0."""
-    for o in range(ORIENTATIONS):
-        rows = np.abs(arrays["classes"][o].astype(np.int64)).max(1).sum(0)
-        first = int((rows + np.abs(arrays["levels"][o].astype(np.int64)).max(0)).max())
-        second = np.abs(arrays["heads"][o].astype(np.int64)).sum(1) * HIDDEN_TOP
-        last = int((second + np.abs(arrays["heads_bias"][o].astype(np.int64))).max())
-        if first >= 1 << 15 or last >= 1 << 31:
-            raise InexactArithmetic("a layer of the lossy model can form sums that its integers do not hold")
-    for name in ("signs", "runs", "lowest", "mask", "blocks", "sigmoid"):
+    """No sum can leave int32; no chance is 0."""
+    largest = np.array([LARGEST_MARK * len(sources) for sources in INPUTS])
+    largest[ACTIVITY] = 16 * LARGEST_MARK >> ACTIVITY_SHIFT
+    first = (np.abs(arrays["inputs"].astype(np.int64)) * largest[:, None]).sum(2)[:, :, None]
+    first = first + np.abs(arrays["levels"].astype(np.int64))
+    second = np.abs(arrays["heads"].astype(np.int64)).sum(2) * HIDDEN_TOP
+    second += np.abs(arrays["heads_bias"].astype(np.int64))
+    if int(first.max()) >= 1 << 31 or int(second.max()) >= 1 << 31:
+        raise InexactArithmetic("a layer of the lossy model can form sums that its integers do not hold")
+    for name in ("frequencies", "signs", "still", "lowest", "mask", "blocks"):
         if int(arrays[name].min()) < 1:
             raise ModelCorrupt(f"array {name} of the lossy model holds a chance of 0")
-    if arrays["classes"][:, :, 0].any():
-        raise ModelCorrupt("class 0 of the lossy model has weights; it stands for nothing")
-    if int(np.abs(arrays["offsets"]).max()) > 1 << 20:
-        raise ModelCorrupt("offsets of the lossy model are out of range")
+    if (arrays["frequencies"].sum(1, dtype=np.int64) != 1 << 16).any():
+        raise ModelCorrupt("frequencies of the lossy model do not make 65536")
+    if int(np.abs(arrays["points"]).max()) > 256:
+        raise ModelCorrupt("points of the lossy model are out of range")

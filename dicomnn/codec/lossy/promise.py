@@ -15,10 +15,12 @@ import numpy as np
 from dicomnn.errors import UsageError
 
 from ..distortion import psnr, ssim
-from .frame import COARSEST, FINEST, decode_frame, encode_frame
+from .frame import COARSEST, decode_frame, encode_frame, index_of
 from .model import LossyModel
 
 KINDS = ("ratio", "psnr", "ssim")
+LARGEST_SPAN = 16384
+"""Steps in the span of a plane: 32 times so many are within the largest magnitude, with room to spare."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,13 @@ def reached(promise: Promise, plane: np.ndarray, decoded: np.ndarray, size: int,
     return ssim(windowed(plane, scale.window), windowed(decoded, scale.window), 255.0)
 
 
+def finest_of(plane: np.ndarray) -> int:
+    """The finest step number at which every coefficient of a plane fits the classes of magnitude: the lowest
+    band has up to 32 times its span, and so has what is coded of it.
+    """
+    return index_of((int(plane.max()) - int(plane.min())) / LARGEST_SPAN)
+
+
 def keep(promise: Promise, plane: np.ndarray, model: LossyModel, scale: Scale) -> Kept | None:
     """The coarsest stream of a plane (rows, columns) uint16 that keeps a promise of quality, or the finest
     that keeps a ratio; None where no step does, and another profile has to serve.
@@ -114,7 +123,8 @@ def keep(promise: Promise, plane: np.ndarray, model: LossyModel, scale: Scale) -
         return at(quality).reached >= promise.value
 
     # `good` keeps the promise, `bad` does not; ratio is kept by coarse steps, quality by fine ones.
-    good, bad = (COARSEST, FINEST) if promise.kind == "ratio" else (FINEST, COARSEST)
+    finest = finest_of(plane)
+    good, bad = (COARSEST, finest) if promise.kind == "ratio" else (finest, COARSEST)
     if not kept(good):
         return None
     if kept(bad):

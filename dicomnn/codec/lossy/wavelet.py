@@ -10,6 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from .kernels import kernel
+from .wavelet_lanes import interleave, lift, scale
+
 ALPHA = np.float32(-1.586134342059924)
 BETA = np.float32(-0.052980118572961)
 GAMMA = np.float32(0.882911075530934)
@@ -18,6 +21,7 @@ SCALE = np.float32(1.1496043988602418)
 UNSCALE = np.float32(1.0 / 1.1496043988602418)
 
 MOST_LEVELS = 5
+RING = 8
 
 
 def levels_of(rows: int, columns: int) -> int:
@@ -32,18 +36,6 @@ def analyse(plane: np.ndarray, levels: int) -> np.ndarray:
     for _ in range(levels):
         _forward(out, rows, columns)
         rows, columns = (rows + 1) // 2, (columns + 1) // 2
-    return out
-
-
-def synthesise(coefficients: np.ndarray, levels: int) -> np.ndarray:
-    """The inverse, in place of a copy."""
-    out = np.ascontiguousarray(coefficients, dtype=np.float32).copy()
-    sizes = [out.shape]
-    for _ in range(levels - 1):
-        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
-    spare = np.empty(out.shape, np.float32)
-    for rows, columns in reversed(sizes[:levels]):
-        _backward(out, spare, rows, columns)
     return out
 
 
@@ -100,67 +92,106 @@ def _forward(a, rows, columns):
             a[to, x] = spare[y, x] * factor
 
 
-@njit(cache=True, nogil=True)
-def _unlift(to, other, y, count, others, first, c):
-    """to[y, i] -= c * (other[y, i + first - 1] + other[y, i + first]), mirrored at the ends.
+def room_of(rows: int, columns: int) -> int:
+    """Entries that `synthesise` wants as its room."""
+    return sum(((rows + s - 1) // s) * ((columns + s - 1) // s) for s in (2, 4))
 
-    The halves of a row lie apart, so that the sums go in vectors: the odd neighbours of even sample i are
-    i - 1 and i (first 0), the even ones of odd sample i are i and i + 1 (first 1).
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def synthesise(a, room, levels, base, low, high, mask, out):
+    """From coefficients to values: floor(synthesis + base) within low..high, 0 where masked.
+
+    a (rows * columns,) float32; room (`room_of`,) float32; base, low, high float32; mask (rows + 2, columns
+    + 4) uint8, without rows where there is none; out (rows, columns) uint16.
     """
-    if first == 0:
-        end = min(count, others)
-        to[y, 0] -= c * (other[y, 0] + other[y, 0])
-        for i in range(1, end):
-            to[y, i] -= c * (other[y, i - 1] + other[y, i])
-        if count > others:
-            to[y, count - 1] -= c * (other[y, others - 1] + other[y, others - 1])
+    rows, columns = out.shape
+    large = room[: ((rows + 1) // 2) * ((columns + 1) // 2)]
+    small = room[large.size :]
+    ring = np.empty(RING * columns, np.float32)
+    ends = np.array([base, low, high], np.float32)
+    source, wide = a, columns
+    for level in range(levels, 1, -1):
+        height, width = rows, columns
+        for _ in range(level - 1):
+            height, width = (height + 1) // 2, (width + 1) // 2
+        # A level's output is the next one's low half: two rooms take turns.
+        made = small if level & 1 else large
+        _level(source, wide, a, columns, made, -1, height, width, ends, mask, out)
+        source, wide = made, width
+    if levels > 0:
+        _level(source, wide, a, columns, ring, RING - 1, rows, columns, ends, mask, out)
     else:
-        end = min(count, others - 1)
-        for i in range(end):
-            to[y, i] -= c * (other[y, i] + other[y, i + 1])
-        if count > end:
-            to[y, count - 1] -= c * (other[y, others - 1] + other[y, others - 1])
+        for y in range(rows):
+            _finish(a, y * columns, y, ends, mask, out)
 
 
-@njit(cache=True, nogil=True)
-def _unlift_rows(a, first, rows, columns, c):
-    """Subtract c * (row above + row below) from rows first, first + 2, ...; mirrored at the ends."""
-    for y in range(first, rows, 2):
-        up = y - 1 if y > 0 else y + 1
-        down = y + 1 if y + 1 < rows else y - 1
-        for x in range(columns):
-            a[y, x] -= c * (a[up, x] + a[down, x])
+@kernel
+def _finish(row, at, y, ends, mask, out):
+    """Row y of values, from `row` at `at`."""
+    base, low, high = ends[0], ends[1], ends[2]
+    for x in range(out.shape[1]):
+        out[y, x] = np.uint16(np.int32(min(max(np.floor(row[at + x] + base), low), high)))
+    if mask.shape[0] > 0:
+        for x in range(out.shape[1]):
+            if mask[y + 2, x + 2]:
+                out[y, x] = 0
 
 
-@njit(cache=True, nogil=True)
-def _backward(a, spare, rows, columns):
-    low, high = (columns + 1) // 2, columns // 2
-    half = (rows + 1) // 2
-    left, right = np.empty((1, low), np.float32), np.empty((1, max(high, 1)), np.float32)
-    for at in range(rows):
-        y = 2 * at if at < half else 2 * (at - half) + 1
-        factor = np.float32(1.0) if rows == 1 else (SCALE if y & 1 else UNSCALE)
-        if columns == 1:
-            spare[y, 0] = a[at, 0] * factor
-            continue
-        for i in range(low):
-            left[0, i] = (a[at, i] * UNSCALE) * factor
-        for i in range(high):
-            right[0, i] = (a[at, low + i] * SCALE) * factor
-        _unlift(left, right, 0, low, high, 0, DELTA)
-        _unlift(right, left, 0, high, low, 1, GAMMA)
-        _unlift(left, right, 0, low, high, 0, BETA)
-        _unlift(right, left, 0, high, low, 1, ALPHA)
-        for i in range(high):
-            spare[y, 2 * i] = left[0, i]
-            spare[y, 2 * i + 1] = right[0, i]
-        if low > high:
-            spare[y, columns - 1] = left[0, low - 1]
-    if rows > 1:
-        _unlift_rows(spare, 0, rows, columns, DELTA)
-        _unlift_rows(spare, 1, rows, columns, GAMMA)
-        _unlift_rows(spare, 0, rows, columns, BETA)
-        _unlift_rows(spare, 1, rows, columns, ALPHA)
-    for y in range(rows):
-        for x in range(columns):
-            a[y, x] = spare[y, x]
+@njit(cache=True, nogil=True, error_model="numpy")
+def _level(low, low_wide, a, wide, made, ring, rows, columns, ends, mask, values):
+    """One level, all flat: `low` (rows `low_wide` apart) the half of both low directions, `a` (rows `wide`
+    apart) the others in their places, `made` its rows, one behind the other where `ring` is -1; else the last
+    ring + 1 of them, and each goes to `values` when it is done.
+
+    Two rows are made at a time and go through the sweeps down the columns while they are near: the sweep over
+    even rows with DELTA, a row behind it that over odd ones with GAMMA, then BETA, then ALPHA.
+    """
+    half, first = (rows + 1) // 2, (columns + 1) // 2
+    # Odd sample i of a row lies at right[i + 1]: before and behind them is room for missing neighbours.
+    left, right = np.empty(first + 1, np.float32), np.empty(columns - first + 2, np.float32)
+    for step in range(half + 2):
+        for y in range(2 * step, min(2 * step + 2, rows)):
+            at = (y >> 1) + (half if y & 1 else 0)
+            factor = np.float32(1.0) if rows == 1 else (SCALE if y & 1 else UNSCALE)
+            to = (y & ring) * columns
+            if y & 1:
+                _row(a, at * wide, a, at * wide, made, to, columns, factor, left, right)
+            else:
+                _row(low, at * low_wide, a, at * wide, made, to, columns, factor, left, right)
+        for lag in range(4 if rows > 1 else 0):
+            y = 2 * step - lag
+            if 0 <= y < rows:
+                up = ((y - 1 if y > 0 else y + 1) & ring) * columns
+                down = ((y + 1 if y + 1 < rows else y - 1) & ring) * columns
+                _sweep(made, (y & ring) * columns, up, down, lag, columns)
+        if ring > 0:
+            for y in range(max(2 * step - 4, 0), min(2 * step - 2, rows)):
+                _finish(made, (y & ring) * columns, y, ends, mask, values)
+
+
+@kernel
+def _row(low, low_at, a, at, made, to, columns, factor, left, right):
+    """A row of a level before the sweeps down its columns. Its halves lie apart in left and right."""
+    first = (columns + 1) // 2
+    high = columns - first
+    if columns == 1:
+        made[to] = low[low_at] * factor
+        return
+    scale(left, 0, low, low_at, UNSCALE, factor, first)
+    scale(right, 1, a, at + first, SCALE, factor, high)
+    for back in range(2):
+        # A missing neighbour is the other one.
+        right[0], right[high + 1] = right[1], right[high]
+        lift(left, 0, right, 0, right, 1, BETA if back else DELTA, first)
+        left[first] = left[first - 1]
+        lift(right, 1, left, 0, left, 1, ALPHA if back else GAMMA, high)
+    interleave(made, to, left, right, 1, high)
+    if first > high:
+        made[to + columns - 1] = left[first - 1]
+
+
+@kernel
+def _sweep(made, at, up, down, lag, columns):
+    """Down the columns of a row: DELTA, GAMMA, BETA or ALPHA, by the row's lag behind the newest even one."""
+    c = (DELTA if lag == 0 else GAMMA) if lag < 2 else (BETA if lag == 2 else ALPHA)
+    lift(made, at, made, up, made, down, c, columns)

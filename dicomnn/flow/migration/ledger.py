@@ -365,7 +365,7 @@ class Ledger:
             Row(**dict(row))
             for row in self._all(
                 "SELECT * FROM instances WHERE state IN ('set-aside', 'failed')"
-                " OR (state = 'stored' AND verdict NOT IN ('', 'exact', 'pixels', 'bounded'))"
+                " OR (state = 'stored' AND verdict NOT IN ('', 'exact', 'pixels', 'bounded', 'lossy'))"
                 " ORDER BY id LIMIT ?",
                 limit,
             )

@@ -17,11 +17,12 @@ from dicomnn.flow.part10 import data_set_offset
 from dicomnn.flow.pool import Tell, run_jobs
 
 BATCH = 16
-GOOD = ("exact", "pixels", "bounded")
+GOOD = ("exact", "pixels", "bounded", "lossy")
 VERDICTS = {
     "exact": "the data set comes back byte for byte as the source gave it",
     "pixels": "it came losslessly compressed: the pixels come back identical, all else unchanged",
     "bounded": "a profile with a bounded error was asked for; it decodes",
+    "lossy": "a lossy profile was asked for; it decodes",
     "differs": "what comes back is not what the source gave",
     "missing": "the archive does not have it",
     "damaged": "it cannot be read back",
@@ -88,8 +89,8 @@ def _coded(archive: Archive, instance: Instance, path: Path) -> tuple[str, str, 
     from dicomnn.coded.restore import check
 
     restored = check(path, archive.model, strict=True)
-    if restored.exact == "bounded":
-        return "bounded", "", restored.digest
+    if restored.exact in ("bounded", "lossy"):
+        return restored.exact, "", restored.digest
     if restored.exact == "data-set":
         return "exact" if restored.digest == instance.digest else "differs", "", restored.digest
     # The pixels were compared by digest when they were decoded just now; what is around them too (strict).

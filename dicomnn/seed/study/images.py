@@ -1,10 +1,8 @@
 """The images: catalogued and split as `dicomnn train` does it, windowed, resized, 8 bits.
 
-Each image by itself: values from its 0.5th to its 99.5th percentile become 0..1, what lies outside is
-clipped; then it is resized to a square (bilinear, widened for antialiasing where it shrinks; sides are
-stretched to fit) and rounded to 8 bits. No patient and no scanner is on two sides. Where the images are those
-that the released model of our own codec was trained on, its validation and test sources are taken, so that
-neither codec has seen a test image.
+Each image is made square by itself (``codec/square.py``). No patient and no scanner is on two sides. Where
+the images are those that the released model of our own codec was trained on, its validation and test sources
+are taken, so that neither codec has seen a test image.
 """
 
 from __future__ import annotations
@@ -15,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from dicomnn.codec.model import Model
 from dicomnn.errors import TrainingError, UsageError
 from dicomnn.seed.codec.network import SIDES
+from dicomnn.seed.codec.square import resized, windowed
 from dicomnn.shelf import default_shelf
 from dicomnn.training.images import catalogue, reading
 from dicomnn.training.images.planes import PlaneCache
@@ -27,7 +25,6 @@ from dicomnn.training.images.records import NotUsable, PlaneRecord
 from dicomnn.training.images.split import TEST, TRAIN, VALIDATION, SplitRequest, split
 from dicomnn.training.stopping import Stop, Teller
 
-PERCENTILES = (0.5, 99.5)
 MOST_VALIDATION, MOST_TEST = 12, 16
 
 
@@ -130,23 +127,6 @@ def spread(planes: Sequence[PlaneRecord], most: int) -> list[PlaneRecord]:
     if len(planes) <= most:
         return list(planes)
     return [planes[round(i * (len(planes) - 1) / (most - 1))] for i in range(most)]
-
-
-def windowed(plane: np.ndarray) -> np.ndarray:
-    """float32 in [0, 1] of any plane of numbers (rows, columns)."""
-    low, high = np.percentile(plane, PERCENTILES)
-    if high <= low:
-        low, high = float(plane.min()), float(max(plane.max(), plane.min() + 1))
-    return np.clip((plane.astype(np.float32) - low) / (high - low), 0, 1).astype(np.float32)
-
-
-def resized(unit: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) uint8 of an image in [0, 1]."""
-    tensor = torch.from_numpy(unit)[None, None]
-    fitted = torch.nn.functional.interpolate(
-        tensor, size=(side, side), mode="bilinear", antialias=True, align_corners=False
-    )
-    return np.rint(fitted[0, 0].clamp(0, 1).numpy() * 255).astype(np.uint8)
 
 
 def _counts(sides: dict[str, Prepared]) -> dict[str, dict[str, int]]:

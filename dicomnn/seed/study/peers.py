@@ -2,64 +2,23 @@
 
 Files are whole, headers included. JPEG is baseline with optimised Huffman tables (libjpeg-turbo), JPEG 2000
 the 9/7 wavelet as a bare codestream (OpenJPEG). PNG has no loss of its own: its grey levels are reduced
-evenly until it fits. Ours is `bounded:N` with the smallest N of BOUNDS that fits, and
-`lossless` (0) where that fits.
+evenly until it fits. Ours is `bounded:N` with the smallest N of `ladder.BOUNDS` that fits, and `lossless` (0)
+where that fits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import imagecodecs
 import numpy as np
 
-from dicomnn.codec.decode import decode
-from dicomnn.codec.encode import encode
 from dicomnn.codec.model import Model
-from dicomnn.codec.profile import Profile
-from dicomnn.codec.sample import SampleFormat
 from dicomnn.errors import CodecError
+from dicomnn.seed.codec.ladder import Coded, Ladder, coded_by_ours, ours
 
-WORDS = SampleFormat(8, 8, 7, False)
-BOUNDS = (64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1, 0)
 LABELS = {"jpeg": "JPEG", "png": "PNG, fewer grey levels", "jpeg2000": "JPEG 2000", "ours": "ours, `bounded`"}
 LOSSLESS_LABELS = {"png": "PNG", "jpeg2000": "JPEG 2000 (5/3)", "ours": "ours, `lossless`"}
-
-Coded = tuple[bytes, np.ndarray]
-"""A file and the image that it gives."""
-
-
-@dataclass
-class Ladder:
-    """A codec whose rungs 0, 1, 2 ... need more and more bytes; what was tried is kept.
-
-    With the rung that fits, the best that this codec can do at so many bytes, if bytes grow with the rung;
-    where they do not quite (JPEG 2000, PNG), a rung beside it.
-    """
-
-    rungs: int
-    at: Callable[[int], Coded]
-    known: dict[int, Coded] = field(default_factory=dict)
-
-    def get(self, rung: int) -> Coded:
-        if rung not in self.known:
-            self.known[rung] = self.at(rung)
-        return self.known[rung]
-
-    def fits(self, size: int) -> Coded | None:
-        """The highest rung of at most ``size`` bytes, None where even the lowest needs more."""
-        if len(self.get(0)[0]) > size:
-            return None
-        low, high = 0, self.rungs
-        while high - low > 1:
-            middle = (low + high) // 2
-            if len(self.get(middle)[0]) <= size:
-                low = middle
-            else:
-                high = middle
-        return self.get(low)
 
 
 def ladders(image: np.ndarray, model: Model | None) -> dict[str, Ladder]:
@@ -68,7 +27,7 @@ def ladders(image: np.ndarray, model: Model | None) -> dict[str, Ladder]:
         "jpeg": Ladder(100, lambda rung: _jpeg(image, rung + 1)),
         "png": Ladder(255, lambda rung: _png(image, rung + 2)),
         "jpeg2000": Ladder(240, lambda rung: _jpeg2000(image, 10 + rung / 4)),
-        "ours": Ladder(len(BOUNDS), lambda rung: _ours(image, model, BOUNDS[rung])),
+        "ours": ours(image, model),
     }
 
 
@@ -78,7 +37,7 @@ def lossless(image: np.ndarray, model: Model | None) -> dict[str, int]:
     made = {
         "png": _png(image, 256),
         "jpeg2000": (bytes(wavelet), np.asarray(imagecodecs.jpeg2k_decode(wavelet, numthreads=1))),
-        "ours": _ours(image, model, 0),
+        "ours": coded_by_ours(image, model, 0),
     }
     for name, (_, decoded) in made.items():
         if not np.array_equal(decoded, image):
@@ -104,14 +63,3 @@ def _jpeg2000(image: np.ndarray, level: float) -> Coded:
         imagecodecs.jpeg2k_encode(image, level=decibels, reversible=False, codecformat="j2k", numthreads=1)
     )
     return coded, np.asarray(imagecodecs.jpeg2k_decode(coded, numthreads=1))
-
-
-def _ours(image: np.ndarray, model: Model | None, bound: int) -> Coded:
-    profile = Profile("bounded", bound) if bound else Profile("lossless")
-    coded = bytes(encode(image[np.newaxis], WORDS, profile=profile, model=model))
-    return coded, decode(coded, lambda _: _known(model))[0]
-
-
-def _known(model: Model | None) -> Model:
-    assert model is not None
-    return model

@@ -58,7 +58,7 @@ def facts(path: Path, source: str, place: str) -> ImageFile:
 def _coded(path: Path, source: str, place: str, attributes: Attributes, lies: SlicePlace) -> ImageFile:
     with StoredObject(path) as stored:
         header = stored.header
-        if stored.manifest.exact == "bounded":
+        if stored.manifest.changed:
             raise NotUsable("lossy", "coded with a bound")
         shape = (header.frames, header.rows, header.columns)
         return _file(path, source, place, "coded", attributes, shape, header.sample_format, lies)

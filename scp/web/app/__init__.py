@@ -62,11 +62,11 @@ class Walks:
 
 def register(app: Flask, services: Services, accounts: Accounts) -> None:
     """Add the pages' routes."""
-    from scp.web.app import media, node, people, sign, studies, uploads
+    from scp.web.app import media, node, people, seed, sign, studies, uploads
 
     walks = Walks(services, accounts, services.frames, Desk(services.ingest))
     pages = Blueprint("pages", __name__)
-    for part in (sign, uploads, studies, media, node, people):
+    for part in (sign, uploads, studies, media, seed, node, people):
         part.add(pages, walks)
 
     @pages.get("/static/<path:name>")

@@ -51,12 +51,15 @@ def add(pages: Blueprint, walks: Walks) -> None:
     @pages.get("/studies/<study>/instances/<uid>/frames/<int:number>.png")
     def png(study: str, uid: str, number: int) -> Response:
         g.deed = ("download picture", study, f"{uid} frame {number}")
-        found = viewing.exact_png(viewing.values(frames, instance_of(study, uid), number))
-        return _named(Response(found, mimetype="image/png"), f"{uid}-{number}.png")
+        instance = instance_of(study, uid)
+        found = viewing.exact_png(viewing.values(frames, instance, number))
+        loss = viewing.loss_of(frames, instance).replace(":", "-").replace(",", "").replace(" ", "-")
+        name = f"{uid}-{number}-{loss}.png" if loss else f"{uid}-{number}.png"
+        return _named(Response(found, mimetype="image/png"), name)
 
     @pages.get("/studies/<study>/instances/<uid>/kept/<int:number>/<which>.png")
     def kept(study: str, uid: str, number: int, which: str) -> Response:
-        found = viewing.kept_picture(archive, instance_of(study, uid), number, which)
+        found = viewing.kept_picture(frames, instance_of(study, uid), number, which)
         if found is None:
             raise InstanceNotFound("no such picture was kept", cure="Choose another frame.")
         return Response(found, mimetype="image/png")

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, g, make_response, redirect, render_templa
 
 from dicomnn.errors import InstanceNotFound, UsageError
 from dicomnn.flow import overview, redo, viewing
-from scp.web.app.words import EFFORTS, PROFILES
+from scp.web.app.words import EFFORTS, FIGURES, PROFILES, caps, chosen
 from scp.web.guard import MANAGE, READ, STORE
 
 if TYPE_CHECKING:
@@ -76,9 +76,20 @@ def add(pages: Blueprint, walks: Walks) -> None:
             uploads=overview.uploads_of(archive, study),
             deeds=deeds,
             profiles=PROFILES,
+            figures=FIGURES,
+            caps=caps(walks.services.caps),
+            groups=viewing.promises(report),
             efforts=EFFORTS,
             cannot=redo.limits(archive, study),
             statement=viewing.statement(report.totals),
+        )
+
+    @pages.get("/studies/<study>/quality")
+    def quality(study: str) -> str:
+        """The part of the study's page about losses, for the page that refreshes itself."""
+        g.caller.must(READ)
+        return render_template(
+            "quality.html", groups=viewing.promises(viewing.report_of(archive, study))
         )
 
     @pages.get("/studies/<study>/view.json")
@@ -89,7 +100,7 @@ def add(pages: Blueprint, walks: Walks) -> None:
     @pages.post("/studies/<study>/again")
     def again(study: str) -> Response:
         g.caller.must(STORE)
-        profile, effort = request.form.get("profile", ""), request.form.get("effort", "default")
+        profile, effort = chosen(request.form), request.form.get("effort", "default")
         done = redo.compress_again(archive, study, profile=profile, effort=effort, by=g.caller.who)
         g.deed = (
             "compress again",

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, g, make_response, render_template, reques
 from dicomnn.errors import UsageError
 from dicomnn.flow.overview import progress as progress_of
 from dicomnn.flow.upload import Person
-from scp.web.app.words import PROFILES
+from scp.web.app.words import FIGURES, PROFILES, caps, chosen
 from scp.web.guard import STORE, Refused
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ def add(pages: Blueprint, walks: Walks) -> None:
         return render_template(
             "upload.html",
             profiles=PROFILES,
+            figures=FIGURES,
+            caps=caps(walks.services.caps),
             usual=walks.services.ingest.policy.profile,
             largest=walks.services.limits.max_upload,
         )
@@ -41,7 +43,7 @@ def add(pages: Blueprint, walks: Walks) -> None:
         person = Person(**{name: str(told.get(name) or "").strip() for name in Person.__dataclass_fields__})
         if told.get("pictures") and person.problem():
             raise UsageError(person.problem(), cure="Fill in the fields for pictures.")
-        made = desk.begin(g.caller.who, g.caller.address, str(told.get("profile") or "lossless"), person)
+        made = desk.begin(g.caller.who, g.caller.address, chosen(told, "lossless"), person)
         g.deed = ("begin upload", "", f"upload {made.id}, profile {made.profile}")
         return make_response({"id": made.id}, 201)
 

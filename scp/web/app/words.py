@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from dicomnn.report.html import date, grouped, number, person, size
+from dicomnn.dicom.caps import ROWS
+from dicomnn.report.loss import FIGURES as NAMES
+from dicomnn.report.loss import UNITS
+from dicomnn.report.reading import date, grouped, number, person, size
 
 STATES = {
     "received": "waiting to be compressed",
@@ -22,6 +26,22 @@ PROFILES = {
     "bounded:1": "Lossy, bounded by 1: no value changes by more than 1",
     "bounded:2": "Lossy, bounded by 2: no value changes by more than 2",
     "bounded:4": "Lossy, bounded by 4: no value changes by more than 4",
+}
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A figure that a lossy profile can promise, for the forms."""
+
+    words: str
+    usual: str
+    step: str
+
+
+FIGURES = {
+    "ratio": Promise("Ratio, of the stored bits (5 : 1)", "5", "0.5"),
+    "psnr": Promise("PSNR of all values, in dB", "50", "1"),
+    "ssim": Promise("SSIM of 8 bits in the image's window", "0.98", "0.005"),
 }
 EFFORTS = {"fast": "fast", "default": "default", "max": "max: smallest, slowest"}
 
@@ -55,12 +75,27 @@ def query(**values: str) -> str:
     return urlencode({key: value for key, value in values.items() if value})
 
 
+def caps(table: str) -> list[tuple[str, str, str]]:
+    """(kind of image, highest ratio, whose guideline) for reading."""
+    rows = [(row.region, *row.under(table)) for row in ROWS.values()]
+    return [(region, number(ratio), guideline) for region, ratio, guideline in rows]
+
+
+def chosen(told: Mapping[str, Any], otherwise: str = "") -> str:
+    """The profile of a form: 'lossy' has its figure and value in fields of their own."""
+    name = str(told.get("profile") or otherwise)
+    return f"lossy:{told.get('figure') or ''}={told.get('value') or ''}" if name == "lossy" else name
+
+
 def profile(text: str) -> str:
-    """'lossless' or 'bounded:N' in plain words."""
+    """'lossless', 'bounded:N' or 'lossy:FIGURE=VALUE' in plain words."""
     if text in PROFILES:
         return PROFILES[text]
     if text.startswith("bounded:"):
         return f"Lossy, bounded by {text.removeprefix('bounded:')}"
+    if text.startswith("lossy:"):
+        figure, _, value = text.removeprefix("lossy:").partition("=")
+        return f"Lossy, {NAMES.get(figure, figure)} at least {value}{UNITS.get(figure, '')}"
     return text
 
 

@@ -13,13 +13,19 @@ export class Pane {
     this.view = view;
     this.source = null;
     this.words = "";
+    this.mark = "";
+    this.name = canvas.getAttribute("aria-label");
     this.asked = false;
     view.listeners.push(() => this.draw());
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
-  show(source, rows, columns, words = "") {
+  // mark: "lossy 8:1" where what is shown was compressed with loss; it stays in the corner, however one zooms.
+  show(source, rows, columns, words = "", mark = "") {
     this.source = source;
+    this.mark = source ? mark : "";
+    this.canvas.setAttribute("aria-label", this.mark ? `${this.name}, ${this.mark}` : this.name);
+    this.canvas.dataset.mark = this.mark;
     this.rows = rows;
     this.columns = columns;
     this.words = words;
@@ -76,12 +82,26 @@ export class Pane {
       }
     }
     if (this.words) this.write(pen, canvas.clientWidth, canvas.clientHeight);
+    if (this.mark) this.label(pen, canvas.clientWidth, canvas.clientHeight);
   }
 
   place(pen, scale, centreX, centreY, x, y) {
     pen.imageSmoothingEnabled = scale < 2.5;
     pen.imageSmoothingQuality = "high";
     pen.drawImage(this.source, centreX - x * this.columns * scale, centreY - y * this.rows * scale, this.columns * scale, this.rows * scale);
+  }
+
+  label(pen, width, height) {
+    pen.font = "600 14px system-ui, 'DejaVu Sans', sans-serif";
+    pen.textAlign = "right";
+    const wide = pen.measureText(this.mark).width + 16;
+    pen.fillStyle = "#000";
+    pen.fillRect(width - wide, height - 26, wide, 26);
+    pen.strokeStyle = "#e6bd6a";
+    pen.lineWidth = 1;
+    pen.strokeRect(width - wide + 0.5, height - 25.5, wide - 1, 25);
+    pen.fillStyle = "#f0d79c";
+    pen.fillText(this.mark, width - 8, height - 8);
   }
 
   write(pen, width, height) {

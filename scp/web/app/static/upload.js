@@ -1,6 +1,7 @@
 // Uploading: a request per file, a few at a time; a bad file does not stop the others.
 import { askJson, element, formKey, postJson, ratio, sentence, size } from "./common.js";
 import { chosen, dropped, isPicture } from "./files.js";
+import { follow } from "./promise.js";
 
 const AT_ONCE = 3;
 const EVERY = 1000;
@@ -34,9 +35,7 @@ drop.addEventListener("drop", async (event) => {
   choose(await dropped(event.dataTransfer));
 });
 for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
-form.addEventListener("change", () => {
-  by("lossy-note").hidden = !form.elements.profile.value.startsWith("bounded");
-});
+follow(form);
 
 const day = (value) => value.replaceAll("-", "");
 
@@ -89,7 +88,7 @@ async function watch(upload, sending) {
           ` ${study.description} · ${study.pending ? `compressing, ${study.pending} left` : `done, ${ratio(study.bytes_before, study.bytes_after)}`}`);
         return line;
       }));
-      if (!still && !now.pending) return;
+      if (!still && !now.pending) { tell(now.remarks); return; }
     }
     await new Promise((done) => setTimeout(done, EVERY));
   }
@@ -99,7 +98,7 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const values = Object.fromEntries(["patient_name", "patient_id", "patient_sex", "study_description"].map((name) => [name, form.elements[name].value]));
   const began = { ...values, patient_birth_date: day(form.elements.patient_birth_date.value), study_date: day(form.elements.study_date.value),
-    profile: form.elements.profile.value, pictures: !person.hidden };
+    profile: form.elements.profile.value, figure: form.elements.figure.value, value: form.elements.value.value, pictures: !person.hidden };
   by("message-list").replaceChildren();
   by("messages").hidden = true;
   by("outcome").textContent = "";

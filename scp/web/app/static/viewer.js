@@ -1,9 +1,11 @@
 // The study's page: three linked panes, frames, window, zoom, lens, the plot, and what is known of an image.
-import { askJson, element, ratio, sentence, size } from "./common.js";
+import { ask, askJson, element, ratio, sentence, size } from "./common.js";
 import { Images } from "./images.js";
 import { Pane, View } from "./pane.js";
 import * as plot from "./plot.js";
+import { follow } from "./promise.js";
 import { paint, presets, toUnits } from "./windows.js";
+const changed = (exact) => exact === "bounded" || exact === "lossy";    // other pixels than the original's
 
 const by = (id) => document.getElementById(id);
 const root = by("viewer"), study = root.dataset.study, images = new Images(study);
@@ -25,10 +27,10 @@ function fill() {
   state.places = series().instances.filter((one) => one.picture).flatMap((one) => Array.from({ length: one.frames }, (_, number) => ({ one, frame: number + 1 })));
   by("frame").max = Math.max(1, state.places.length);
   by("frame").disabled = state.places.length < 2;
-  const lossy = state.data.series.some((one) => one.instances.some(({ exact }) => exact === "bounded"));
+  const lossy = state.data.series.some((one) => one.instances.some(({ exact }) => changed(exact)));
   by("statement").classList.toggle("lossy", lossy);
   const again = state.data.again ? ` ${state.data.again} objects are in line to be compressed again.` : "";
-  by("statement").textContent = `${lossy ? "Lossy. " : ""}${state.data.statement}${again}`;
+  by("statement").textContent = `${lossy && !state.data.statement.startsWith("Lossy") ? "Lossy. " : ""}${state.data.statement}${again}`;
 }
 
 async function open() {
@@ -49,8 +51,25 @@ async function again() {
     else state.at = Math.max(0, now);
   }
   measure();
-  if (state.data.pending) setTimeout(again, AGAIN);
-  else root.dataset.finished = "yes";
+  if (state.data.pending) { setTimeout(again, AGAIN); return; }
+  await promised();
+  root.dataset.finished = "yes";
+}
+
+// What was promised and reached is written by the node; when the last image is done it is asked for again.
+async function promised() {
+  const place = by("quality");
+  const found = new DOMParser().parseFromString(await (await ask(place.dataset.from)).text(), "text/html");
+  by("quality-groups").replaceChildren(...found.body.childNodes);
+  place.hidden = !by("quality-groups").childElementCount;
+}
+
+async function see(uid, frame) {
+  const number = state.data.series.findIndex((one) => one.instances.some((instance) => instance.uid === uid));
+  if (number >= 0 && number !== by("series").selectedIndex) { by("series").selectedIndex = number; state.shown = null; view.reset(); fill(); measure(); }
+  await go(Math.max(0, state.places.findIndex((place) => place.one.uid === uid && place.frame === frame)), false);
+  by("difference").focus({ preventScroll: true });
+  root.scrollIntoView({ block: "start" });
 }
 
 // ------------------------------------------------------------------ a frame
@@ -108,21 +127,22 @@ async function draw(turn = state.turn) {
   const pen = sheet.getContext("2d"), target = pen.createImageData(found.columns, found.rows);
   paint(found, image, state.window, target);
   pen.putImageData(target, 0, 0);
-  const { rows, columns } = found, compressed = one.state === "coded", lossy = one.exact === "bounded";
+  const { rows, columns } = found, compressed = one.state === "coded", lossy = changed(one.exact);
   by("panes").classList.toggle("one", !compressed);
   for (const name of ["decoded", "difference"]) by(name).closest("figure").hidden = !compressed;
+  const came = image.loss && !lossy ? "Compressed with loss before it came. " : "";
   root.dataset.exact = compressed ? one.exact : one.state;
   if (!compressed) {
-    title("original", "Original", one.state === "kept" ? `Stored as received, byte for byte. ${one.reason_text}` : "Stored as received; waiting to be compressed.");
-    panes.original.show(sheet, rows, columns);
+    title("original", "Original", one.state === "kept" ? `${came}Stored as received, byte for byte. ${one.reason_text}` : `${came}Stored as received; waiting to be compressed.`);
+    panes.original.show(sheet, rows, columns, "", image.loss);
     return;
   }
-  panes.decoded.show(sheet, rows, columns);
+  panes.decoded.show(sheet, rows, columns, "", image.loss || (lossy ? "lossy" : ""));
   if (!lossy) {
-    title("original", "Original", "Same values as the reconstruction, proven by SHA-256. Its file was released: both are drawn from one decoding.");
+    title("original", "Original", `${came}Same values as the reconstruction, proven by SHA-256. Its file was released: both are drawn from one decoding.`);
     title("decoded", "Reconstruction", `Decoded just now from the compressed object (${size(one.after)}).`);
     title("difference", "Difference", "No value differs: digests were compared before the original went.");
-    panes.original.show(sheet, rows, columns);
+    panes.original.show(sheet, rows, columns, "", image.loss);
     panes.difference.show(null, rows, columns, "No value differs");
     return;
   }
@@ -176,8 +196,8 @@ async function measure() {
   for (const one of wanted.slice(0, 20)) {
     try { state.bits.set(one.uid, await askJson(`${images.at(one.uid)}/measures.json`)); } catch { state.bits.set(one.uid, { bits: [], errors: {} }); }
   }
-  const lossy = places.some(({ one }) => one.exact === "bounded");
-  const error = (name) => places.map(({ one, frame }) => (one.exact !== "bounded" ? (one.state === "coded" ? (name === "ssim" ? 1 : 0) : null)
+  const lossy = places.some(({ one }) => changed(one.exact));
+  const error = (name) => places.map(({ one, frame }) => (!changed(one.exact) ? (one.state === "coded" ? (name === "ssim" ? 1 : 0) : null)
     : state.bits.get(one.uid)?.errors[name]?.[frame - 1] ?? (one.frames > 1 ? null : one.quality?.[name]) ?? null));
   const likeness = error("ssim"), known = likeness.every((value, number) => value !== null || places[number].one.state !== "coded");
   const errors = known ? likeness.map((value) => (value === null ? null : 1 - value)) : error("mse");
@@ -212,14 +232,14 @@ function facts() {
   links.replaceChildren();
   const one = state.places[state.at]?.one ?? series()?.instances[0], frame = state.places[state.at]?.frame ?? 1;
   if (!one) return;
-  const promised = { "data-set": "lossless: every byte comes back", pixels: "lossless: every pixel comes back, the old packing does not", bounded: "lossy, within the bound" };
+  const promised = { "data-set": "lossless: every byte comes back", pixels: "lossless: every pixel comes back, the old packing does not", bounded: "lossy, within the bound", lossy: "lossy, as promised on every frame" };
   pair(list, "Kind", one.class);
   pair(list, "Size", one.rows ? `${one.columns} × ${one.rows}, ${one.bits_stored ?? "?"} bits${one.frames > 1 ? `, ${one.frames} frames` : ""}` : null);
   pair(list, "State", one.state === "coded" ? `compressed, ${promised[one.exact] ?? one.exact}` : one.state === "kept" ? `kept as received: ${one.reason_text}` : "waiting to be compressed");
   if (one.state === "coded") {
     pair(list, "Bytes", `${size(one.before)} → ${size(one.after)} (${ratio(one.before, one.after)})`);
     pair(list, "Bits per pixel", one.bits_per_pixel?.toFixed(3));
-    pair(list, "Effort", `${one.effort}${one.seconds ? `, ${one.seconds.toFixed(1)} s` : ""}`);
+    pair(list, "Effort", [one.effort, one.seconds ? `${one.seconds.toFixed(1)} s` : ""].filter(Boolean).join(", "));
     const quality = one.quality;
     if (quality && !quality.identical) {
       pair(list, "Largest error", `${quality.max_error}${quality.max_error_rescaled !== null && quality.unit ? ` (${quality.max_error_rescaled} ${quality.unit})` : ""}`);
@@ -231,9 +251,10 @@ function facts() {
   pair(list, "Object UID", one.uid, "uid");
   const at = images.at(one.uid);
   const link = (text, url, named) => links.append(element("a", text, { class: "button", href: url, ...(named ? { id: named } : {}) }));
-  link(one.exact === "bounded" ? "DICOM, lossy" : one.state === "coded" ? "Restored DICOM" : "DICOM as received", `${at}/restored.dcm`, "get-restored");
+  link(changed(one.exact) ? "DICOM, lossy" : one.state === "coded" ? "Restored DICOM" : "DICOM as received", `${at}/restored.dcm`, "get-restored");
   if (one.state === "coded") link("Stored form", `${at}/stored.dcm`, "get-stored");
   if (one.picture) link("Frame as PNG, full depth", `${at}/frames/${frame}.png`, "get-png");
+  if (one.picture) link("Compare with the seed's codec", `${at}/seed/${frame}`, "see-seed");
 }
 
 async function codes() {
@@ -331,10 +352,12 @@ function base() {
   codes();
 }
 
+function worst() { if (state.worst >= 0) go(state.worst, false); }     // not known before the measures came
+
 function keys(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=range]), select, textarea, summary")) return;
   const step = { ArrowDown: 1, ArrowRight: 1, PageDown: 10, ArrowUp: -1, ArrowLeft: -1, PageUp: -10 }[event.key];
-  const acts = { w: () => go(state.worst, false), m: lens, b: base, "+": () => zoom(1.25), "-": () => zoom(0.8), "0": () => { view.reset(); view.changed(); },
+  const acts = { w: worst, m: lens, b: base, "+": () => zoom(1.25), "-": () => zoom(0.8), "0": () => { view.reset(); view.changed(); },
     Home: () => go(0, false), End: () => go(state.places.length - 1, false) };
   if (event.target.type === "range" && (step || event.key === "Home" || event.key === "End")) return;
   if (step && event.target.closest("canvas, body")) { if (event.target.tagName !== "CANVAS" && event.target !== document.body) return; event.preventDefault(); go(state.at + step, false); } else if (acts[event.key]) { if (["Home", "End"].includes(event.key) && event.target.tagName !== "CANVAS") return; event.preventDefault(); acts[event.key](); }
@@ -352,7 +375,9 @@ by("closer").addEventListener("click", () => zoom(1.25));
 by("farther").addEventListener("click", () => zoom(0.8));
 by("magnify").addEventListener("click", lens);
 by("base").addEventListener("click", base);
-by("worst").addEventListener("click", () => go(state.worst, false));
+by("worst").addEventListener("click", worst);
+by("quality").addEventListener("click", (event) => { const asked = event.target.closest(".see-frame"); if (asked) see(asked.dataset.uid, Number(asked.dataset.frame)); });
+if (by("again")) follow(by("again"));
 by("plot").addEventListener("click", (event) => { const box = by("plot").getBoundingClientRect(); if (state.plot) go(state.plot.at((event.clientX - box.left) / box.width), false); });
 
 open().catch((error) => { by("viewer-trouble").textContent = `${sentence(error.message)} ${error.cure ?? ""}`; by("viewer-trouble").hidden = false; });
