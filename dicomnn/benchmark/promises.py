@@ -22,14 +22,11 @@ from dicomnn.codec.lossy.payload import build, decode
 from dicomnn.codec.lossy.promise import Promise, Scale, keep
 from dicomnn.codec.sample import stored_values
 from dicomnn.dicom.attributes import ImagePixel, read_image_pixel
+from dicomnn.dicom.caps import strictest
 from dicomnn.errors import DicomnnError
 from dicomnn.flow.pool import Tell, run_jobs
 from dicomnn.shelf import default_lossy_shelf
 
-CAPS = {"CT": 5.0, "MR": 5.0, "CR": 10.0, "DX": 10.0, "XA": 6.0, "RF": 6.0, "US": 8.0}
-"""Highest ratio, counted in Bits Stored, that the strictest of DRG 2008, RCR 2008 and CAR 2011 allows. What
-has none is not coded with loss.
-"""
 SHARES_OF_CAP = (0.6, 0.8, 1.0)
 PSNR_OF_12_BITS = (60, 70, 80)
 """dB with MAX 4095: a root mean square of 4.1, 1.3 and 0.4; of other depths 6.02 a bit more."""
@@ -90,8 +87,10 @@ class Done:
 
 def promises_of(modality: str, bits: int) -> tuple[str, ...]:
     """What is promised for images of a modality that has a cap, with so many bits stored."""
+    cap = strictest(modality)
+    assert cap is not None, modality
     return (
-        *(f"ratio={share * CAPS[modality]:g}" for share in SHARES_OF_CAP),
+        *(f"ratio={share * cap:g}" for share in SHARES_OF_CAP),
         *(f"psnr={round(decibels + 6.02 * (bits - 12))}" for decibels in PSNR_OF_12_BITS),
         *(f"ssim={similarity}" for similarity in SSIMS),
     )
@@ -110,7 +109,7 @@ def run(
         for unit in one.units:
             item = items[unit.name]
             why = "" if item.bounded else "loss is forbidden for this kind of image"
-            if not why and item.modality not in CAPS:
+            if not why and strictest(item.modality) is None:
                 why = f"no guideline has a ratio for {item.modality or 'no modality'}"
             if why:
                 found.left_out[why] = found.left_out.get(why, 0) + 1
@@ -203,7 +202,7 @@ def _outcome(
         reached,
         min(frame.reached for frame in kept),
         ratio,
-        ratio > CAPS[about[3]] * ABOVE,
+        ratio > (strictest(about[3]) or 0.0) * ABOVE,
         max(frame.tried for frame in kept),
     )
 

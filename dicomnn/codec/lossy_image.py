@@ -157,11 +157,11 @@ def frame_lengths(payload: memoryview) -> np.ndarray:
 
 def _inner(frames: memoryview) -> frames_of.Header:
     try:
-        return frames_of.parse(bytes(frames))
+        return frames_of.parse(frames)
     except PayloadCorrupt:
         # The container wants its exact length, and may be followed by the byte that makes ours even.
         if len(frames) and frames[-1] == 0:
-            return frames_of.parse(bytes(frames[:-1]))
+            return frames_of.parse(frames[:-1])
         raise
 
 
@@ -172,7 +172,7 @@ def decode_frames(payload: memoryview, models: Models, *, threads: int = 1) -> I
     Raises the PayloadError family, UnknownModel, ModelCorrupt.
     """
     layout = parse(payload)
-    frames, known = bytes(payload[layout.start : layout.stop]), _checked(models)
+    frames, known = payload[layout.start : layout.stop], _checked(models)
     digest = hashlib.sha256()
 
     def work(number: int, _: int) -> np.ndarray:
@@ -193,7 +193,7 @@ def decode_frame(payload: memoryview, models: Models, number: int) -> np.ndarray
     layout = parse(payload)
     if not 0 <= number < layout.header.frames:
         raise UsageError(f"There is no frame {number}: the frames are 0..{layout.header.frames - 1}.")
-    frames = bytes(payload[layout.start : layout.stop])
+    frames = payload[layout.start : layout.stop]
     return _words(layout, frames_of.decode_one(frames, _checked(models), number), number)
 
 

@@ -118,6 +118,12 @@ def cap_of(
     return Cap(ratio, row.region, guideline, table)
 
 
+def strictest(modality: str) -> float | None:
+    """The cap of a modality whatever the body part, by the strictest guideline; None: it is never lossy."""
+    row = ROWS.get("ct" if modality == "CT" else _MODALITIES.get(modality, ""))
+    return None if row is None else row.cap
+
+
 def _no(table: str, reason: str, why: str) -> Cap:
     return Cap(None, "", why, table, reason, why)
 

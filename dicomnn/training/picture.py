@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,12 @@ def draw(records: list[dict[str, Any]], path: Path, title: str) -> bool:
         axis.set_title(f"{group}: validation crops")
         axis.set_ylabel("bits per pixel (ideal)")
         axis.legend(fontsize="small", loc="upper right")
+    write(figure, axes, path, title)
+    return True
+
+
+def write(figure: Any, axes: Iterable[Any], path: Path, title: str) -> None:
+    """Write curves over minutes; a reader sees the old picture or the new."""
     for axis in axes:
         axis.set_xlabel("minutes")
         axis.grid(alpha=0.3)
@@ -53,4 +60,3 @@ def draw(records: list[dict[str, Any]], path: Path, title: str) -> bool:
     partial = path.with_name(path.name + ".part")
     figure.savefig(partial, format="png", dpi=110)
     os.replace(partial, path)
-    return True

@@ -7,15 +7,13 @@ from numba import njit
 
 from .events import (
     ENCODE,
-    HALF,
-    LEAST,
     LOW,
     adapted,
     binary_event_of,
     binary_left_behind,
     event_of,
     left_behind,
-    word_at,
+    refilled,
 )
 from .magnitudes import KINDS, LARGEST, class_of, lowest_of
 
@@ -70,9 +68,7 @@ def code_lowest(mode, values, q, chances, events, counter, words, cursor):
                 else:
                     bit = (state & LOW) < np.uint64(one)
                     state = binary_left_behind(state, bit, one)
-                    if state < LEAST:
-                        state = state << HALF | word_at(words, at)
-                        at += 1
+                    state, at = refilled(state, at, words)
                 chances[c, j] = adapted(one, bit, 32, 5)
                 if not bit:
                     break
@@ -96,9 +92,7 @@ def code_lowest(mode, values, q, chances, events, counter, words, cursor):
                 else:
                     part = np.int64((state & LOW) >> np.uint64(16 - some))
                     state = left_behind(state, part << (16 - some), 1 << (16 - some))
-                    if state < LEAST:
-                        state = state << HALF | word_at(words, at)
-                        at += 1
+                    state, at = refilled(state, at, words)
                 more = more << some | part
             if mode != ENCODE:
                 error = low + (more >> 1) if j > 0 else 0
@@ -139,9 +133,7 @@ def code_mask(mode, mask, chances, blocks, events, counter, words, cursor):
                 else:
                     bit = (state & LOW) < np.uint64(one)
                     state = binary_left_behind(state, bit, one)
-                    if state < LEAST:
-                        state = state << HALF | word_at(words, next_)
-                        next_ += 1
+                    state, next_ = refilled(state, next_, words)
                 blocks[c] = adapted(one, bit, 32, 5)
                 if event:
                     value = 1 if bit else 0
@@ -177,9 +169,7 @@ def code_mask(mode, mask, chances, blocks, events, counter, words, cursor):
                     else:
                         bit = (state & LOW) < np.uint64(one)
                         state = binary_left_behind(state, bit, one)
-                        if state < LEAST:
-                            state = state << HALF | word_at(words, next_)
-                            next_ += 1
+                        state, next_ = refilled(state, next_, words)
                     chances[place] = adapted(one, bit, 32, 5)
                     flat[a] = 1 if bit else 0
     counter[0], cursor[1], cursor[0] = n, np.int64(state), next_

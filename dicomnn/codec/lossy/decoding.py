@@ -18,7 +18,7 @@ from .bands import (
     still_context,
 )
 from .base import code_lowest, code_mask
-from .events import DECODE, HALF, LEAST, LOW, adapted, binary_left_behind, left_behind, word_at
+from .events import DECODE, LOW, adapted, binary_left_behind, left_behind, refilled
 from .kernels import kernel
 from .magnitudes import lowest_of, mark_of
 from .wavelet import synthesise
@@ -46,18 +46,14 @@ def decode_places(state, at, words, coded, odd, o, y, whole, step, room, tables,
         if (state & LOW) < zero:
             slopes[found] += slopes_of[c, np.uint64(0)]
             state = left_behind(state, 0, zero)
-            if state < LEAST:
-                state = state << HALF | word_at(words, at)
-                at += 1
+            state, at = refilled(state, at, words)
             continue
         k, slot = np.uint64(1), state & LOW
         while slot >= ends[c, k + np.uint64(1)]:
             k += np.uint64(1)
         slopes[found] += slopes_of[c, k]
         state = left_behind(state, ends[c, k], ends[c, k + np.uint64(1)] - ends[c, k])
-        if state < LEAST:
-            state = state << HALF | word_at(words, at)
-            at += 1
+        state, at = refilled(state, at, words)
         m, left = lowest_of(np.int64(k))
         more = 0
         while left > 0:
@@ -66,9 +62,7 @@ def decode_places(state, at, words, coded, odd, o, y, whole, step, room, tables,
             part = np.int64((state & LOW) >> np.uint64(16 - some))
             more = more << some | part
             state = left_behind(state, part << (16 - some), 1 << (16 - some))
-            if state < LEAST:
-                state = state << HALF | word_at(words, at)
-                at += 1
+            state, at = refilled(state, at, words)
         m += more
         j, next_ = np.int64(i), i + np.uint64(1)
         if odd:
@@ -79,9 +73,7 @@ def decode_places(state, at, words, coded, odd, o, y, whole, step, room, tables,
         negative = (state & LOW) < np.uint64(one)
         state = binary_left_behind(state, negative, one)
         sign_chances[np.uint64(s)] = adapted(one, negative, 64, 6)
-        if state < LEAST:
-            state = state << HALF | word_at(words, at)
-            at += 1
+        state, at = refilled(state, at, words)
         signs[new + odd, next_] = 2 if negative else 1
         mark = mark_of(m)
         marks[np.uint64(own + j)] = mark
@@ -111,9 +103,7 @@ def decode_bands(words, cursor, bands, strides, step, room, tables, signs, still
                     one = np.int64(chances[c])
                     some = (state & LOW) < np.uint64(one)
                     state = binary_left_behind(state, some, one)
-                    if state < LEAST:
-                        state = state << HALF | word_at(words, at)
-                        at += 1
+                    state, at = refilled(state, at, words)
                     chances[c] = adapted(one, some, 32, 5)
                     if not some:
                         continue

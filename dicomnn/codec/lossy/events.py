@@ -45,6 +45,14 @@ def binary_left_behind(state, bit, one):
 
 
 @inlined
+def refilled(state, at, words):
+    """(state, next word) after the word that the state wants, if it does."""
+    if state < LEAST:
+        return state << HALF | word_at(words, at), at + 1
+    return state, at
+
+
+@inlined
 def event_of(start, frequency):
     return np.uint32(start << 16 | frequency)
 

@@ -128,14 +128,14 @@ def _most_events(size: int, lowest_size: int) -> int:
     return 8 * size + 48 * lowest_size + 4096
 
 
-def decode_frame(stream: bytes, shape: tuple[int, int], model: LossyModel) -> np.ndarray:
+def decode_frame(stream: bytes | memoryview, shape: tuple[int, int], model: LossyModel) -> np.ndarray:
     """The plane (rows, columns) uint16 of a stream. Raises PayloadTruncated, PayloadCorrupt."""
     out = np.empty(shape, np.uint16)
     decode_into(stream, model, out)
     return out
 
 
-def decode_into(stream: bytes, model: LossyModel, out: np.ndarray) -> None:
+def decode_into(stream: bytes | memoryview, model: LossyModel, out: np.ndarray) -> None:
     """`decode_frame` into a plane (rows, columns) uint16, C order."""
     if len(stream) < HEAD.size + 4:
         raise PayloadTruncated("the stream of a lossy frame ends in its first bytes")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +20,7 @@ from dicomnn.errors import (
 )
 
 from ..checksum import crc32c
+from ..parallel import in_threads
 from .frame import HEAD, decode_into
 from .model import LossyModel
 
@@ -31,6 +31,7 @@ CHECKSUM = struct.Struct("<I")
 FRAME_RECORD = np.dtype([("length", "<u4"), ("checksum", "<u4")])
 MAX_DECODED = 1 << 32
 
+Buffer = bytes | memoryview
 Models = Callable[[str], LossyModel]
 """Gives the model of an id (16 hex digits), or raises UnknownModel."""
 
@@ -48,7 +49,7 @@ class Header:
     size: int
 
 
-def checksum_of(stream: bytes, plane: np.ndarray) -> int:
+def checksum_of(stream: Buffer, plane: np.ndarray) -> int:
     """CRC-32C of a stream's first bytes, some of which may not show in the values, and then of the values of
     its plane, uint16 little endian, row by row.
     """
@@ -69,7 +70,7 @@ def build(streams: Sequence[bytes], planes: Sequence[np.ndarray], model: LossyMo
     return head + CHECKSUM.pack(crc32c(head)) + b"".join(streams)
 
 
-def parse(payload: bytes) -> Header:
+def parse(payload: Buffer) -> Header:
     """The header. Raises PayloadError types and UnsupportedFormatVersion."""
     if len(payload) < FIXED.size + FRAME_RECORD.itemsize + CHECKSUM.size:
         raise PayloadTruncated("the lossy payload ends in its header")
@@ -102,7 +103,7 @@ def parse(payload: bytes) -> Header:
     )
 
 
-def decode(payload: bytes, models: Models, *, threads: int = 1) -> np.ndarray:
+def decode(payload: Buffer, models: Models, *, threads: int = 1) -> np.ndarray:
     """(frames, rows, columns) uint16; frames side by side in so many threads."""
     header = parse(payload)
     model = models(header.model_id)
@@ -111,16 +112,11 @@ def decode(payload: bytes, models: Models, *, threads: int = 1) -> np.ndarray:
     def one(number: int) -> None:
         _frame(payload, header, model, number, out[number])
 
-    if min(threads, header.frames) < 2:
-        for number in range(header.frames):
-            one(number)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(one, range(header.frames)))
+    in_threads(one, range(header.frames), threads)
     return out
 
 
-def decode_one(payload: bytes, models: Models, number: int) -> np.ndarray:
+def decode_one(payload: Buffer, models: Models, number: int) -> np.ndarray:
     """Frame `number` (from 0) alone, (rows, columns) uint16."""
     header = parse(payload)
     if not 0 <= number < header.frames:
@@ -130,7 +126,7 @@ def decode_one(payload: bytes, models: Models, number: int) -> np.ndarray:
     return out
 
 
-def _frame(payload: bytes, header: Header, model: LossyModel, number: int, out: np.ndarray) -> None:
+def _frame(payload: Buffer, header: Header, model: LossyModel, number: int, out: np.ndarray) -> None:
     """Frame `number` into `out`."""
     where = f"frame {number}"
     start = header.size + int(header.lengths[:number].sum())

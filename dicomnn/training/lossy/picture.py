@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
+
+from dicomnn.training.picture import write
 
 from .validation import EQUAL
 
@@ -33,11 +34,5 @@ def draw(records: list[dict[str, Any]], path: Path, title: str) -> bool:
     right.set_title("validation frames, real streams")
     right.set_ylabel("bits at equal error, % of the reference")
     right.legend(fontsize="small", loc="upper right")
-    for axis in (left, right):
-        axis.set_xlabel("minutes")
-        axis.grid(alpha=0.3)
-    figure.suptitle(title)
-    partial = path.with_name(path.name + ".part")
-    figure.savefig(partial, format="png", dpi=110)
-    os.replace(partial, path)
+    write(figure, (left, right), path, title)
     return True
