@@ -3,6 +3,7 @@ words. docs/report.md, "`lossy` of an instance", has the meaning of each field."
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -101,7 +102,9 @@ def sentences(totals: Mapping[str, Any]) -> list[str]:
     said = []
     if totals.get("kept"):
         ratio = totals.get("highest_ratio")
-        most = f", no frame above {ratio:.1f}:1 of the bits stored" if ratio else ""
+        # Rounded up: "no frame above 5:1" would not be true of 5.014.
+        highest = math.ceil(round(100 * ratio, 6)) / 100 if ratio else 0
+        most = f", no frame above {highest:g}:1 of the bits stored" if ratio else ""
         one = totals["kept"] == 1
         keep = "image keeps" if one else "images keep"
         said.append(f"Lossy: {totals['kept']} {keep} a promised figure on every frame{most}; "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+import pytest
+
 from dicomnn.coded.lossy_record import LossyRecord
 from dicomnn.report.html import render
 from dicomnn.report.loss import Loss, sentences, summed
@@ -53,6 +55,12 @@ def test_the_study_counts_what_was_kept_and_refused_and_says_so() -> None:
                   "rule 1 (modality CT)"):  # fmt: skip
         assert words in page, words
     assert "exactly" not in page.split("<h2>")[0]
+
+
+@pytest.mark.parametrize(("highest", "said"), [(4.9, "4.9:1"), (5.0, "5:1"), (5.0138, "5.02:1")])
+def test_the_highest_ratio_is_never_told_as_less_than_it_is(highest: float, said: str) -> None:
+    (sentence,) = sentences({"kept": 2, "highest_ratio": highest})
+    assert f"no frame above {said} of the bits stored" in sentence
 
 
 def test_without_a_lossy_profile_nothing_is_said() -> None:
